@@ -1,0 +1,1 @@
+"""The gRPC API, wire compatible with the reference."""

@@ -1,0 +1,1 @@
+"""One row per thing the product knows by name: capabilities, namespaces, signals, flags."""

@@ -1,0 +1,1 @@
+"""Settings, wiring, and the run loop of the agent."""

@@ -1,0 +1,1 @@
+"""JSON lines to a rotated file."""

@@ -1,0 +1,1 @@
+"""Reads this machine: /proc, cgroups, kernel features."""

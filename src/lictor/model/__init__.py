@@ -1,0 +1,1 @@
+"""Immutable values that the rest of the house speaks in: processes and events."""

@@ -1,0 +1,1 @@
+"""The policy compiler: pure, from policy text and host facts to a plan or diagnostics."""

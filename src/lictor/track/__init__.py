@@ -1,0 +1,1 @@
+"""Records become events: the processes that live and lived, without I/O."""

@@ -109,7 +109,7 @@ class JsonWriter:
             extra = b',"lictor":' + _encoder.encode({"loss": loss}) if self._extras else b""
             return b"".join((body, self._node, stamp, self._end, extra, b"}\n"))
         process, parent = event.process, event.parent
-        assert process is not None  # noqa: S101 (every other event has one)
+        assert process is not None
         parts = [
             b'{"process_exit":{"process":' if isinstance(event, ExitEvent) else b'{"process_exec":{"process":',
             process.json(),

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* What all programs share: the two rings, the counters, the process table. Sizes are set before loading. */
+#ifndef LICTOR_MAPS_H
+#define LICTOR_MAPS_H
+
+#include "records.h"
+
+/* Masks an index where the verifier can see it: the barrier keeps the compiler from proving the mask away. */
+#define masked(index, size)                                                                                           \
+	({                                                                                                             \
+		u32 masked_index = (index);                                                                            \
+		asm volatile("" : "+r"(masked_index));                                                                 \
+		masked_index & ((size) - 1);                                                                           \
+	})
+
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 8 << 20);
+} priority_ring SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 4 << 20);
+} bulk_ring SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, struct cpu_counters);
+} counters SEC(".maps");
+
+/* Memory is taken as processes come and given back as they go: max_entries is a bound, not a cost. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 131072);
+	__type(key, u32);
+	__type(value, struct process_entry);
+} process_table SEC(".maps");
+
+static __always_inline struct cpu_counters *my_counters(void)
+{
+	u32 zero = 0;
+
+	return bpf_map_lookup_elem(&counters, &zero);
+}
+
+#endif

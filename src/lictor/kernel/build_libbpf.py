@@ -1,0 +1,218 @@
+"""Builds `lictor.kernel._libbpf`: the functions of libbpf that we use, and the ring drain.
+
+cffi in API mode: the compiler checks every declaration against the installed headers (libbpf ≥ 1.1).
+"""
+
+from __future__ import annotations
+
+from cffi import FFI
+
+ffibuilder = FFI()
+
+ffibuilder.cdef(
+    """
+    struct bpf_object; struct bpf_program; struct bpf_map; struct bpf_link; struct btf;
+    typedef unsigned int __u32;
+    typedef unsigned long long __u64;
+
+    __u32 libbpf_major_version(void);
+    __u32 libbpf_minor_version(void);
+    int libbpf_num_possible_cpus(void);
+    char *strerror(int errnum);
+
+    struct bpf_object *bpf_object__open_file(const char *path, const void *opts);
+    int bpf_object__load(struct bpf_object *obj);
+    void bpf_object__close(struct bpf_object *obj);
+    struct btf *bpf_object__btf(const struct bpf_object *obj);
+    const void *btf__raw_data(const struct btf *btf, __u32 *size);
+    struct bpf_program *bpf_object__next_program(const struct bpf_object *obj, struct bpf_program *prog);
+    struct bpf_map *bpf_object__next_map(const struct bpf_object *obj, const struct bpf_map *map);
+
+    const char *bpf_program__name(const struct bpf_program *prog);
+    const char *bpf_program__section_name(const struct bpf_program *prog);
+    int bpf_program__set_autoload(struct bpf_program *prog, _Bool autoload);
+    int bpf_program__fd(const struct bpf_program *prog);
+    struct bpf_link *bpf_program__attach(const struct bpf_program *prog);
+    int bpf_link__destroy(struct bpf_link *link);
+    int bpf_link__fd(const struct bpf_link *link);
+
+    const char *bpf_map__name(const struct bpf_map *map);
+    int bpf_map__fd(const struct bpf_map *map);
+    __u32 bpf_map__key_size(const struct bpf_map *map);
+    __u32 bpf_map__value_size(const struct bpf_map *map);
+    __u32 bpf_map__max_entries(const struct bpf_map *map);
+    __u32 bpf_map__type(const struct bpf_map *map);
+    int bpf_map__set_max_entries(struct bpf_map *map, __u32 max_entries);
+    void *bpf_map__initial_value(struct bpf_map *map, size_t *size);
+
+    int bpf_map_lookup_elem(int fd, const void *key, void *value);
+    int bpf_map_update_elem(int fd, const void *key, const void *value, __u64 flags);
+    int bpf_map_delete_elem(int fd, const void *key);
+    int bpf_map_lookup_and_delete_elem(int fd, const void *key, void *value);
+    int bpf_map_get_next_key(int fd, const void *cur_key, void *next_key);
+
+    int lictor_program_instructions(int fd, __u32 *verified, __u64 *run_count, __u64 *run_time_ns,
+                                    __u64 *recursion_misses);
+    void lictor_log_start(void);
+    const char *lictor_log_text(void);
+
+    struct lictor_ring;
+    struct lictor_ring *lictor_ring_open(int map_fd, __u32 size);
+    void lictor_ring_close(struct lictor_ring *ring);
+    size_t lictor_ring_drain(struct lictor_ring *ring, void *buf, size_t room, __u64 *stopped);
+    __u64 lictor_ring_pending(const struct lictor_ring *ring);
+    """
+)
+
+ffibuilder.set_source(
+    "lictor.kernel._libbpf",
+    r"""
+    #include <errno.h>
+    #include <stdarg.h>
+    #include <stdint.h>
+    #include <stdio.h>
+    #include <stdlib.h>
+    #include <string.h>
+    #include <sys/mman.h>
+    #include <unistd.h>
+    #include <linux/bpf.h>
+    #include <bpf/bpf.h>
+    #include <bpf/btf.h>
+    #include <bpf/libbpf.h>
+
+    /* libbpf explains failures by printing. Kept instead, up to the tail that a verifier's verdict needs. */
+    static char log_buf[1 << 16];
+    static size_t log_len;
+
+    static int keep_log(enum libbpf_print_level level, const char *format, va_list args)
+    {
+        char line[8192];
+        int n = vsnprintf(line, sizeof(line), format, args);
+
+        if (level == LIBBPF_DEBUG || n <= 0)
+            return 0;
+        if ((size_t)n >= sizeof(line))
+            n = sizeof(line) - 1;
+        if (log_len + n >= sizeof(log_buf)) {
+            size_t keep = sizeof(log_buf) / 2;
+            memmove(log_buf, log_buf + log_len - keep, keep);
+            log_len = keep;
+        }
+        memcpy(log_buf + log_len, line, n);
+        log_len += n;
+        log_buf[log_len] = 0;
+        return 0;
+    }
+
+    static void lictor_log_start(void)
+    {
+        log_len = 0;
+        log_buf[0] = 0;
+        libbpf_set_print(keep_log);
+    }
+
+    static const char *lictor_log_text(void) { return log_buf; }
+
+    static int lictor_program_instructions(int fd, __u32 *verified, __u64 *run_count, __u64 *run_time_ns,
+                                           __u64 *recursion_misses)
+    {
+        struct bpf_prog_info info;
+        __u32 len = sizeof(info);
+        int err;
+
+        memset(&info, 0, sizeof(info));
+        err = bpf_obj_get_info_by_fd(fd, &info, &len);
+        if (err)
+            return err;
+        *verified = info.verified_insns;
+        *run_count = info.run_cnt;
+        *run_time_ns = info.run_time_ns;
+        *recursion_misses = info.recursion_misses;
+        return 0;
+    }
+
+    /* The user half of kernel/bpf/ringbuf.c: one writable page with our position, then the kernel's position and
+     * the data, mapped twice so that a record never wraps. */
+    struct lictor_ring {
+        unsigned long *consumer;
+        const unsigned long *producer;
+        const uint8_t *data;
+        size_t mask;
+        size_t page;
+    };
+
+    static struct lictor_ring *lictor_ring_open(int map_fd, __u32 size)
+    {
+        struct lictor_ring *ring = calloc(1, sizeof(*ring));
+        void *mem;
+
+        if (!ring)
+            return NULL;
+        ring->page = sysconf(_SC_PAGESIZE);
+        ring->mask = size - 1;
+        mem = mmap(NULL, ring->page, PROT_READ | PROT_WRITE, MAP_SHARED, map_fd, 0);
+        if (mem == MAP_FAILED)
+            goto fail;
+        ring->consumer = mem;
+        mem = mmap(NULL, ring->page + 2 * (size_t)size, PROT_READ, MAP_SHARED, map_fd, ring->page);
+        if (mem == MAP_FAILED)
+            goto fail;
+        ring->producer = mem;
+        ring->data = (const uint8_t *)mem + ring->page;
+        return ring;
+    fail:
+        if (ring->consumer)
+            munmap(ring->consumer, ring->page);
+        free(ring);
+        return NULL;
+    }
+
+    static void lictor_ring_close(struct lictor_ring *ring)
+    {
+        munmap(ring->consumer, ring->page);
+        munmap((void *)ring->producer, ring->page + 2 * (ring->mask + 1));
+        free(ring);
+    }
+
+    static __u64 lictor_ring_pending(const struct lictor_ring *ring)
+    {
+        return __atomic_load_n(ring->producer, __ATOMIC_ACQUIRE) - *ring->consumer;
+    }
+
+    /* Copies whole records, each padded to 8 bytes, and hands their room back to the kernel. `stopped`: 0 the ring
+     * is empty or a record is still being written, 1 the buffer is full. */
+    static size_t lictor_ring_drain(struct lictor_ring *ring, void *buf, size_t room, __u64 *stopped)
+    {
+        unsigned long at = *ring->consumer;
+        unsigned long end = __atomic_load_n(ring->producer, __ATOMIC_ACQUIRE);
+        size_t used = 0;
+
+        *stopped = 0;
+        while (at < end) {
+            const uint32_t *head = (const uint32_t *)(ring->data + (at & ring->mask));
+            uint32_t len = __atomic_load_n(head, __ATOMIC_ACQUIRE);
+            size_t body, padded;
+
+            if (len & BPF_RINGBUF_BUSY_BIT)
+                break;
+            body = len & ~(BPF_RINGBUF_BUSY_BIT | BPF_RINGBUF_DISCARD_BIT);
+            padded = (body + 7) & ~(size_t)7;
+            if (!(len & BPF_RINGBUF_DISCARD_BIT)) {
+                if (used + padded > room) {
+                    *stopped = 1;
+                    break;
+                }
+                memcpy((uint8_t *)buf + used, (const uint8_t *)head + BPF_RINGBUF_HDR_SZ, padded);
+                used += padded;
+            }
+            at += padded + BPF_RINGBUF_HDR_SZ;
+            __atomic_store_n(ring->consumer, at, __ATOMIC_RELEASE);
+        }
+        return used;
+    }
+    """,
+    libraries=["bpf", "elf", "z"],
+)
+
+if __name__ == "__main__":
+    ffibuilder.compile(verbose=False)

@@ -1,0 +1,73 @@
+"""Maps: lookups and updates by bytes. Shapes are the business of `wire`."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterator
+from typing import Any
+
+from lictor.kernel.libbpf import KernelError, ffi, lib, possible_cpus
+
+PERCPU_TYPES = frozenset({5, 6, 9})  # hash, array, LRU hash (enum bpf_map_type)
+
+
+class Map:
+    """A map of a loaded object. Keys and values are bytes of exactly `key_size` and `value_size`."""
+
+    def __init__(self, pointer: Any) -> None:
+        self.fd: int = lib.bpf_map__fd(pointer)
+        self.name: str = ffi.string(lib.bpf_map__name(pointer)).decode()
+        self.key_size: int = lib.bpf_map__key_size(pointer)
+        self.max_entries: int = lib.bpf_map__max_entries(pointer)
+        self._cpus = possible_cpus() if lib.bpf_map__type(pointer) in PERCPU_TYPES else 0
+        size: int = lib.bpf_map__value_size(pointer)
+        self.value_size = size
+        # The kernel copies per-CPU values out with each rounded up to 8 bytes.
+        self._room = -(-size // 8) * 8 * self._cpus if self._cpus else size
+        self._value = ffi.new("char[]", max(self._room, 1))
+
+    def lookup(self, key: bytes) -> bytes | None:
+        """The value, or None. For a per-CPU map use `per_cpu`."""
+        result = lib.bpf_map_lookup_elem(self.fd, key, self._value)
+        if result == -errno.ENOENT:
+            return None
+        self._check("looking up", result)
+        return bytes(ffi.buffer(self._value, self._room))
+
+    def per_cpu(self, key: bytes) -> list[bytes]:
+        """One value per possible CPU."""
+        raw = self.lookup(key)
+        if raw is None:
+            return []
+        step = self._room // self._cpus
+        return [raw[i * step : i * step + self.value_size] for i in range(self._cpus)]
+
+    def update(self, key: bytes, value: bytes, flags: int = 0) -> bool:
+        """Store a value. False: BPF_NOEXIST (1) found one, or BPF_EXIST (2) found none."""
+        result = lib.bpf_map_update_elem(self.fd, key, value, flags)
+        if result in (-errno.EEXIST, -errno.ENOENT):
+            return False
+        self._check("updating", result)
+        return True
+
+    def take(self, key: bytes) -> bytes | None:
+        """Look up and delete in one step (`BPF_MAP_LOOKUP_AND_DELETE_ELEM`)."""
+        result = lib.bpf_map_lookup_and_delete_elem(self.fd, key, self._value)
+        if result == -errno.ENOENT:
+            return None
+        self._check("taking from", result)
+        return bytes(ffi.buffer(self._value, self._room))
+
+    def keys(self) -> Iterator[bytes]:
+        """All keys; those that come and go meanwhile may be missed or seen."""
+        current: Any = ffi.NULL
+        while True:
+            following = ffi.new("char[]", self.key_size)
+            if lib.bpf_map_get_next_key(self.fd, current, following):
+                return
+            yield bytes(ffi.buffer(following, self.key_size))
+            current = following
+
+    def _check(self, doing: str, result: int) -> None:
+        if result < 0:
+            raise KernelError(f"{doing} map {self.name}", -result)

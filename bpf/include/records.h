@@ -80,7 +80,7 @@ enum exec_flag {
 	EXEC_RAISED_SETUID = 4096,
 	EXEC_RAISED_SETGID = 8192,
 	EXEC_RAISED_FILE_CAP = 16384,
-	EXEC_RAISED_DERIVED = 32768, /* from the image after the fact, not from the commit of credentials */
+	EXEC_RAISED_EXACT = 32768, /* told by the commit of credentials, not derived from the image afterwards */
 	EXEC_CGROUP_ERROR = 65536,
 };
 

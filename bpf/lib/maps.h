@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* What all programs share: the two rings, the counters, the process table. Sizes are set before loading. */
+/* What all programs share: the two rings and the counters. Sizes are set before loading. */
 #ifndef LICTOR_MAPS_H
 #define LICTOR_MAPS_H
 
@@ -29,15 +29,6 @@ struct {
 	__type(key, u32);
 	__type(value, struct cpu_counters);
 } counters SEC(".maps");
-
-/* Memory is taken as processes come and given back as they go: max_entries is a bound, not a cost. */
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__uint(max_entries, 131072);
-	__type(key, u32);
-	__type(value, struct process_entry);
-} process_table SEC(".maps");
 
 static __always_inline struct cpu_counters *my_counters(void)
 {

@@ -311,10 +311,8 @@ static __always_inline u32 derive_raised(struct scratch *s, struct task_struct *
 	bpf_probe_read_kernel(&ambient, sizeof(ambient), &task->cred->cap_ambient);
 	if (cred->uid && cred->euid && cred->permitted & ~ambient)
 		raised |= EXEC_RAISED_FILE_CAP;
-	return raised ? raised | EXEC_RAISED_DERIVED : 0;
+	return raised;
 }
-
-const volatile bool have_committing_creds = false;
 
 static __always_inline void fill_identity(struct scratch *s, struct task_struct *task, u64 now, u64 *told)
 {
@@ -393,7 +391,7 @@ static __always_inline void on_exec(struct task_struct *task, struct linux_binpr
 			entry->cgroup_id = s->exec.cgroup_id;
 	}
 	read_arguments(slot);
-	if (!have_committing_creds)
+	if (!(s->exec.exec_flags & EXEC_RAISED_EXACT))
 		s->exec.exec_flags |= derive_raised(s, task);
 	used = s->used;
 	if (used > INLINE_BYTES)
@@ -401,28 +399,6 @@ static __always_inline void on_exec(struct task_struct *task, struct linux_binpr
 	if (begin_record(&s->exec.header, sizeof(s->exec) + used, RECORD_EXEC, RING_PRIORITY, now))
 		emit_priority(&s->exec, sizeof(s->exec) + used, now);
 	release_slot(s);
-}
-
-/* security_bprm_committing_creds: old credentials are current's, new ones are bprm's. Exact, where attachable. */
-static __always_inline void on_committing_creds(struct linux_binprm *bprm)
-{
-	struct task_struct *task = bpf_get_current_task_btf();
-	struct process_entry *entry = find_process(task->tgid);
-	const struct cred *old = task->cred, *new = bprm->cred;
-	u64 had = 0, has = 0;
-	u32 raised = 0;
-
-	if (!entry)
-		return;
-	if (new->euid.val != old->euid.val)
-		raised |= EXEC_RAISED_SETUID;
-	if (new->egid.val != old->egid.val)
-		raised |= EXEC_RAISED_SETGID;
-	bpf_probe_read_kernel(&had, sizeof(had), &old->cap_permitted);
-	bpf_probe_read_kernel(&has, sizeof(has), &new->cap_permitted);
-	if (has & ~had && new->uid.val && new->euid.val)
-		raised |= EXEC_RAISED_FILE_CAP;
-	entry->raised = raised;
 }
 
 #endif

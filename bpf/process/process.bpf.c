@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * The process sensor: always on. Only tp_btf programs, so that it runs on a kernel under lockdown; the fentry one
- * is an extra that is loaded where the kernel allows it.
+ * The process sensor: always on. Only tp_btf programs, so that it runs on a kernel under lockdown.
  */
 #include "kernel.h"
 #include "process/exec.h"
@@ -38,12 +37,5 @@ SEC("tp_btf/sched_process_exit")
 int BPF_PROG(process_exit, struct task_struct *task)
 {
 	on_exit(task);
-	return 0;
-}
-
-SEC("fentry/security_bprm_committing_creds")
-int BPF_PROG(process_committing_creds, struct linux_binprm *bprm)
-{
-	on_committing_creds(bprm);
 	return 0;
 }

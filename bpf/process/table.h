@@ -4,12 +4,8 @@
 #define LICTOR_TABLE_H
 
 #include "lib/maps.h"
+#include "process/table_map.h"
 #include "read/task.h"
-
-static __always_inline struct process_entry *find_process(u32 tgid)
-{
-	return bpf_map_lookup_elem(&process_table, &tgid);
-}
 
 static __always_inline void count_unknown(void)
 {

@@ -15,10 +15,6 @@ from lictor.errors import EXIT_CANNOT_RUN, LictorError
 COMMANDS = {
     "run": ("run", "Run the agent in the foreground; events go to standard output."),
     "agent": ("agent", "Run the daemon, configured by files, environment and flags."),
-    "events": ("events", "Follow the events of a running agent."),
-    "probe": ("probe", "Show what this kernel can do and what Lictor will use."),
-    "policy": ("policy", "Check and explain policies."),
-    "facts": ("facts", "Print what the policy compiler knows of this machine, as JSON."),
 }
 
 

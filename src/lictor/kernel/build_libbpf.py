@@ -43,6 +43,7 @@ ffibuilder.cdef(
     __u32 bpf_map__max_entries(const struct bpf_map *map);
     __u32 bpf_map__type(const struct bpf_map *map);
     int bpf_map__set_max_entries(struct bpf_map *map, __u32 max_entries);
+    int bpf_map__reuse_fd(struct bpf_map *map, int fd);
     void *bpf_map__initial_value(struct bpf_map *map, size_t *size);
 
     int bpf_map_lookup_elem(int fd, const void *key, void *value);
@@ -60,7 +61,8 @@ ffibuilder.cdef(
     struct lictor_ring *lictor_ring_open(int map_fd, __u32 size);
     void lictor_ring_close(struct lictor_ring *ring);
     size_t lictor_ring_drain(struct lictor_ring *ring, void *buf, size_t room, __u64 *stopped);
-    __u64 lictor_ring_pending(const struct lictor_ring *ring);
+    __u64 lictor_ring_produced(const struct lictor_ring *ring);
+    __u64 lictor_ring_consumed(const struct lictor_ring *ring);
     """
 )
 
@@ -174,9 +176,14 @@ ffibuilder.set_source(
         free(ring);
     }
 
-    static __u64 lictor_ring_pending(const struct lictor_ring *ring)
+    static __u64 lictor_ring_produced(const struct lictor_ring *ring)
     {
-        return __atomic_load_n(ring->producer, __ATOMIC_ACQUIRE) - *ring->consumer;
+        return __atomic_load_n(ring->producer, __ATOMIC_ACQUIRE);
+    }
+
+    static __u64 lictor_ring_consumed(const struct lictor_ring *ring)
+    {
+        return *ring->consumer;
     }
 
     /* Copies whole records, each padded to 8 bytes, and hands their room back to the kernel. `stopped`: 0 the ring

@@ -65,6 +65,10 @@ class Object:
         """Size a map; rings want a power of two of pages, in bytes. Only before `load`."""
         check(f"sizing map {name}", lib.bpf_map__set_max_entries(self._maps[name], entries))
 
+    def share_map(self, name: str, other: Object) -> None:
+        """Use the map of an object that is loaded already. Only before `load`."""
+        check(f"sharing map {name}", lib.bpf_map__reuse_fd(self._maps[name], other.map_fds()[name]))
+
     def leave_out(self, program: str) -> None:
         """Do not load a program: this kernel does not take it, or nobody asked for it."""
         check(f"leaving out {program}", lib.bpf_program__set_autoload(self._programs[program], False))

@@ -24,9 +24,13 @@ class Ring:
         ffi.release(view)
         return used, self._stopped[0] == 1
 
-    def pending(self) -> int:
-        """Bytes between the kernel's position and ours."""
-        return int(lib.lictor_ring_pending(self._ring))
+    def produced(self) -> int:
+        """The kernel's position: bytes ever reserved."""
+        return int(lib.lictor_ring_produced(self._ring))
+
+    def consumed(self) -> int:
+        """Our position: bytes ever taken out."""
+        return int(lib.lictor_ring_consumed(self._ring))
 
     def close(self) -> None:
         if self._ring != ffi.NULL:

@@ -33,18 +33,25 @@ class EventType(enum.IntEnum):
 class ProcessForms:
     """One process image and its ready-made forms. `protobuf` belongs to the API and stays empty without clients."""
 
-    __slots__ = ("_json", "extra", "process", "protobuf")
+    __slots__ = ("_extra_json", "_json", "extra", "process", "protobuf")
 
     def __init__(self, process: Process, extra: ProcessExtra | None = None) -> None:
         self.process = process
         self.extra = extra
         self._json = b""
+        self._extra_json = b""
         self.protobuf = b""
 
     def json(self) -> bytes:
         if not self._json:
             self._json = _encoder.encode(self.process)
         return self._json
+
+    def extra_json(self) -> bytes:
+        """Our own object about the process, as the tail of an event: `,"lictor":{"process":{…}}`; may be empty."""
+        if self.extra is not None and not self._extra_json:
+            self._extra_json = b',"lictor":{"process":' + _encoder.encode(self.extra) + b"}"
+        return self._extra_json
 
 
 class Event:
@@ -123,7 +130,7 @@ class JsonWriter:
                 parts.append(b',"status":%d' % event.status)
             parts += (b',"time":"', stamp, b'"')
         parts += (b"}", self._node, stamp, self._end)
-        if self._extras and process.extra is not None:
-            parts += (b',"lictor":{"process":', _encoder.encode(process.extra), b"}")
+        if self._extras:
+            parts.append(process.extra_json())
         parts.append(b"}\n")
         return b"".join(parts)

@@ -147,10 +147,11 @@ class Process(Value, frozen=True):
 class ProcessExtra(Value, frozen=True):
     """What Lictor adds about a process: the `lictor.process` object of an event (docs/reference/events.md)."""
 
+    executable: str = ""  # resolved path of what runs, where `binary` (the name asked for) is another
     cgroup: str = ""  # path from the root of its hierarchy
     cgroup_id: str = ""  # uint64
     container_id: str = ""  # whole
     session_id: int = 0
     tty: str = ""  # "pts/0", "ttyS1"; empty without one
-    truncated_bytes: int = 0  # of arguments and environment, beyond the limit
+    truncated_bytes: int = 0  # of arguments and environment, beyond the limit or for want of room
     argv: tuple[str, ...] = ()  # only where `arguments` cannot be split back without doubt

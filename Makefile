@@ -1,0 +1,41 @@
+# Bare `make` explains. Everything installs what it needs; the second time it is quick.
+PY := .venv/bin/python
+PACKAGES := clang llvm gcc libc6-dev libbpf-dev libelf-dev zlib1g-dev
+export DEBIAN_FRONTEND := noninteractive
+
+.PHONY: help setup build run test lint clean
+help:
+	@echo 'make run    set everything up and watch every process of this machine (root; ARGS="-o json" …)'
+	@echo 'make test   set everything up and run all tests'
+	@echo 'make lint   ruff, mypy --strict, import layers, arm64 build'
+	@echo 'make setup  packages and virtualenv only'
+	@echo 'make build  BPF objects and binding only'
+	@echo 'make clean  remove what was built'
+
+setup: .venv/.ready
+
+# Debian splits its python: a venv needs ensurepip, the binding needs Python.h. Another python3 brings both.
+.venv/.ready: pyproject.toml setup.py src/lictor/kernel/build_libbpf.py tools/packages.sh
+	@sh tools/packages.sh $(PACKAGES)
+	@test -x $(PY) || python3 -m venv .venv
+	@.venv/bin/pip install --quiet --disable-pip-version-check -e '.[dev]'
+	@touch $@
+
+build: .venv/.ready
+	@$(PY) tools/build_bpf.py >/dev/null
+
+run: build
+	@exec .venv/bin/lictor run $(ARGS)
+
+test: build
+	@$(PY) -m pytest $(ARGS)
+
+lint: build
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+	.venv/bin/lint-imports
+	$(PY) tools/build_bpf.py --arch arm64
+
+clean:
+	rm -rf .venv build dist src/lictor/kernel/objects src/lictor/kernel/_libbpf*.so src/lictor/kernel/_libbpf*.c

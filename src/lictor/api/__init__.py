@@ -1,1 +1,0 @@
-"""The gRPC API, wire compatible with the reference."""

@@ -1,0 +1,75 @@
+"""`lictor run`: the agent in the foreground, events on standard output."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import click
+import msgspec
+import uvloop
+
+from lictor import log
+from lictor.cli.filters import event_filter, filter_options
+from lictor.cli.options import setting_options
+from lictor.cli.render import Compact, wants_color
+from lictor.daemon import settings
+from lictor.daemon.agent import Agent
+from lictor.daemon.surfaces import loss_here, open_surfaces
+from lictor.export.stdout import StdoutSink
+from lictor.model.event import Event
+from lictor.model.sink import EventSink
+from lictor.pipeline.filters import EventFilter, compile_filters
+
+
+@click.command(help="Run the agent in the foreground; events go to standard output until Ctrl-C.")
+@click.option("-o", "--output", type=click.Choice(["compact", "json"]), default="compact", show_default=True)
+@click.option("--color", type=click.Choice(["auto", "always", "never"]), default="auto", show_default=True)
+@click.option("--timestamps", is_flag=True, help="Begin each compact line with the time (UTC).")
+@click.option("--existing", is_flag=True, help="Also show the processes that already run.")
+@filter_options
+@setting_options()
+def command(
+    output: str,
+    color: str,
+    timestamps: bool,
+    existing: bool,
+    pid: tuple[int, ...],
+    binary_regex: tuple[str, ...],
+    event_types: str | None,
+    **flags: Any,
+) -> None:
+    found = settings.load(flags)
+    log.setup("warn" if found.log_level == "info" else found.log_level, found.log_format)
+    allow = event_filter(pid, binary_regex, event_types)
+
+    async def main() -> None:
+        agent = Agent(found)
+        line = agent.json.line if output == "json" else compact_line(agent, wants_color(color), timestamps)
+
+        async def open_all(agent: Agent) -> Sequence[EventSink]:
+            wanted = _wanted(allow, existing)
+            sink = StdoutSink(line, lambda lost: loss_here("standard output", lost), wanted, agent.stop)
+            if sys.stderr.isatty():
+                click.echo("Watching every process of this machine. Ctrl-C ends it.", err=True)
+            return [sink, *await open_surfaces(agent)]
+
+        await agent.run(open_all)
+
+    uvloop.run(main())
+
+
+def compact_line(agent: Agent, color: bool, timestamps: bool) -> Callable[[Event], bytes]:
+    """Renders an event for people, from its JSON."""
+    compact = Compact(color, timestamps)
+    return lambda event: f"{compact.line(msgspec.json.decode(agent.json.line(event)))}\n".encode()
+
+
+def _wanted(allow: list[EventFilter], existing: bool) -> Callable[[Event], bool]:
+    matches = compile_filters(allow, [])
+    if existing:
+        return matches
+    started = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+    return lambda event: event.time >= started and matches(event)

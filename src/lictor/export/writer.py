@@ -1,0 +1,68 @@
+"""A thread that writes for a sink, so that a slow disk or a blocked terminal never holds up the pipeline.
+
+Bounded in bytes: what does not fit is dropped, counted as events, and told of when there is room again.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable
+
+QUEUE_BYTES = 8 << 20
+
+
+class WriterThread:
+    """Hands blocks to `write(block, events)` in order, on its own thread.
+
+    `write` gives back how many of the block's events it could not write.
+    `lost` counts the events that went missing so far, whether dropped here or refused there.
+    """
+
+    def __init__(self, name: str, write: Callable[[bytes, int], int], room: int = QUEUE_BYTES) -> None:
+        self._write = write
+        self._room = room
+        self._queue: deque[tuple[bytes, int]] = deque()
+        self._held = 0
+        self._ready = threading.Condition()
+        self._closing = False
+        self.lost = 0
+        self.written = 0
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._thread.start()
+
+    def put(self, block: bytes, events: int) -> bool:
+        """Queue a block that holds so many events. False: no room, they are counted as lost."""
+        with self._ready:
+            if self._held + len(block) > self._room and self._queue:
+                self.lost += events
+                return False
+            self._queue.append((block, events))
+            self._held += len(block)
+            self._ready.notify()
+        return True
+
+    def close(self, timeout: float = 5.0) -> bool:
+        """Write what is queued and end. False when the writer is still blocked after `timeout` seconds."""
+        with self._ready:
+            self._closing = True
+            self._ready.notify()
+        self._thread.join(timeout)
+        return not self._thread.is_alive()
+
+    def _run(self) -> None:
+        while True:
+            with self._ready:
+                while not self._queue and not self._closing:
+                    self._ready.wait()
+                if not self._queue:
+                    return
+                blocks = list(self._queue)
+                self._queue.clear()
+            block = b"".join(part for part, _ in blocks)
+            events = sum(count for _, count in blocks)
+            lost = self._write(block, events)
+            with self._ready:
+                self._held -= len(block)
+                self.written += events - lost
+                self.lost += lost

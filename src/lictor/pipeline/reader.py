@@ -1,0 +1,162 @@
+"""Drains the rings and turns their bytes into events, a batch at a time.
+
+Order: the priority ring first, then the bulk ring, whose chunks were all sent before the exec that announces them;
+then the chunks are handed over before the process records. A round is one pass over both rings.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from lictor import log
+from lictor.model.event import Event, LossEvent
+from lictor.pipeline.sequence import Sequence
+from lictor.sensors.process import Counters, ProcessSensor, due_tombstones
+from lictor.track.processes import Tracker
+from lictor.wire.records import Kind, RecordError
+
+_log = log.get("pipeline")
+_BATCH = 1 << 20
+_BUSY_WAIT_S = 0.05
+
+
+@dataclass(slots=True)
+class ReaderStats:
+    """Records and bytes read, and records that made no sense."""
+
+    records: int = 0
+    bytes: int = 0
+    bad: int = 0
+    rounds: int = 0
+
+
+class Round(NamedTuple):
+    """The events of one pass, whether it found any record, and whether the buffer was too small for all."""
+
+    events: list[Event]
+    found: bool
+    more: bool
+
+
+class Reader:
+    """Reads what the sensor records. `round` gives the events of one pass; `told_lost` is the loss reported so far."""
+
+    def __init__(self, sensor: ProcessSensor, tracker: Tracker) -> None:
+        self._sensor = sensor
+        self._tracker = tracker
+        self._decoder = sensor.decoder
+        self._priority_buffer = bytearray(_BATCH)
+        self._bulk_buffer = bytearray(_BATCH)
+        self.priority_sequence = Sequence()
+        self.bulk_sequence = Sequence()
+        self.stats = ReaderStats()
+        self.told_priority = 0
+        self.told_bulk = 0
+
+    def round(self) -> Round:
+        """One pass over both rings."""
+        used, more = self._sensor.priority.drain(self._priority_buffer)
+        self._drain_bulk()
+        events: list[Event] = []
+        if used:
+            self._process_records(used, events)
+            self._tracker.sweep()
+        self.priority_sequence.end_batch()
+        self.bulk_sequence.end_batch()
+        self.stats.rounds += 1
+        return Round(events, used > 0, more)
+
+    def losses(self) -> list[LossEvent]:
+        """What went missing since the last call, as events. Gaps and the kernel's own counts see the same losses."""
+        counted: Counters = self._sensor.counters()
+        now = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+        events = []
+        priority = max(counted.lost_priority, self.priority_sequence.lost)
+        if priority > self.told_priority:
+            events.append(LossEvent(now, priority - self.told_priority, "priority ring", "no room in the ring"))
+            self.told_priority = priority
+        bulk = max(counted.lost_bulk, self.bulk_sequence.lost)
+        if bulk > self.told_bulk:
+            events.append(LossEvent(now, bulk - self.told_bulk, "bulk ring", "no room in the ring"))
+            self.told_bulk = bulk
+        self._sensor.remove_tombstones(due_tombstones(self._tracker.tombstones, now))
+        return events
+
+    def _drain_bulk(self) -> None:
+        """Take the chunks of every exec that was read before this call: they were all reserved before it.
+
+        A record that another CPU is still writing holds up those behind it; that is a matter of microseconds, and
+        waited for with a bound.
+        """
+        ring = self._sensor.bulk
+        target = ring.produced()
+        deadline = 0.0
+        while ring.consumed() < target:
+            used, _ = ring.drain(self._bulk_buffer)
+            if used:
+                self._keep_chunks(used)
+            elif not deadline:
+                deadline = time.monotonic() + _BUSY_WAIT_S
+            elif time.monotonic() > deadline:
+                return
+            else:
+                time.sleep(0.0001)
+
+    def _keep_chunks(self, used: int) -> None:
+        buffer, header = self._bulk_buffer, self._decoder.header
+        at = 0
+        while at < used:
+            size, kind, _, cpu, seq, _ = header(buffer, at)
+            self.stats.records += 1
+            if not self._plausible(size, used - at):
+                break
+            self.bulk_sequence.see(cpu, seq)
+            try:
+                if kind != Kind.CHUNK:
+                    raise RecordError(f"kind {kind} in the bulk ring")
+                self._tracker.chunks.add(*self._decoder.chunk(buffer, at, size))
+            except RecordError as error:
+                self._bad(error)
+            at += size + 7 & ~7
+        self.stats.bytes += used
+
+    def _process_records(self, used: int, events: list[Event]) -> None:
+        buffer, decoder, tracker = self._priority_buffer, self._decoder, self._tracker
+        header, see = decoder.header, self.priority_sequence.see
+        at = 0
+        while at < used:
+            size, kind, _, cpu, seq, _ = header(buffer, at)
+            self.stats.records += 1
+            if not self._plausible(size, used - at):
+                break
+            see(cpu, seq)
+            event: Event | None = None
+            try:
+                if kind == Kind.EXEC:
+                    event = tracker.exec(*decoder.exec(buffer, at, size))
+                elif kind == Kind.EXIT:
+                    event = tracker.exit(decoder.exit(buffer, at, size))
+                elif kind == Kind.CLONE:
+                    tracker.clone(decoder.clone(buffer, at, size))
+                else:
+                    raise RecordError(f"kind {kind} in the priority ring")
+            except RecordError as error:
+                self._bad(error)
+            if event is not None:
+                events.append(event)
+            at += size + 7 & ~7
+        self.stats.bytes += used
+
+    def _plausible(self, size: int, left: int) -> bool:
+        """Whether a record's own size can be true. If not, the rest of the batch cannot be found."""
+        if self._decoder.header_size <= size <= left:
+            return True
+        self._bad(RecordError(f"a record of {size} bytes with {left} left"))
+        return False
+
+    def _bad(self, error: RecordError) -> None:
+        self.stats.bad += 1
+        if self.stats.bad < 10 or self.stats.bad % 1000 == 0:
+            _log.error("unreadable record (%d so far): %s", self.stats.bad, error)

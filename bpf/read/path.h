@@ -61,6 +61,8 @@ static long walk_up(u32 index, u32 *slot)
 	}
 	parent = BPF_CORE_READ(dentry, d_parent);
 	if (parent == dentry) {
+		/* In no tree: a memfd and the like still has a name. */
+		prepend_name(s, BPF_CORE_READ(dentry, d_name.name), BPF_CORE_READ(dentry, d_name.len));
 		s->walk.state = WALK_UNREACHABLE;
 		return 1;
 	}

@@ -70,7 +70,7 @@ class Agent:
         detail = Detail(
             node_name(settings), settings.enable_process_cred, settings.enable_process_ns, settings.extras
         )
-        own = procfs.namespaces("/proc/1")
+        own = procfs.host_namespaces()
         host = NamespaceInodes(*(own.get(name, 0) for name in NamespaceInodes._fields))
         tracker = Tracker(ImageBuilder(sensor.decoder, self.clock, detail, host))
         present = scanned.enter(tracker, sensor.scan(), sensor.hierarchy)

@@ -102,6 +102,29 @@ def namespaces(base: str = "/proc/self") -> dict[str, int]:
     return found
 
 
+# include/linux/proc_ns.h: the initial namespaces of these kinds have the same inode on every kernel.
+_INITIAL = {
+    "ipc": 0xEFFFFFFF,
+    "uts": 0xEFFFFFFE,
+    "user": 0xEFFFFFFD,
+    "pid": 0xEFFFFFFC,
+    "cgroup": 0xEFFFFFFB,
+    "time": 0xEFFFFFFA,
+}
+
+
+def host_namespaces() -> dict[str, int]:
+    """The host's namespaces: init's. Where init may not be looked at, the kernel's fixed numbers, and for mount and
+    network, which have none, the agent's own.
+    """
+    found = namespaces("/proc/1")
+    own = namespaces("/proc/self")
+    for name, inode in found.items():
+        if not inode:
+            found[name] = _INITIAL.get(name.removesuffix("_for_children"), own.get(name, 0))
+    return found
+
+
 def _device(number: int) -> int:
     """The kernel's old encoding of a device number in stat to ours: major << 20 | minor."""
     number &= 0xFFFFFFFF

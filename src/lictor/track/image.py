@@ -89,7 +89,7 @@ class ImageBuilder:
         bits = record.exec_flags
         process_bits = record.process_flags
         executable = text.path_text(fields[Field.EXE])
-        if bits & ExecFlag.PATH_DELETED:
+        if bits & ExecFlag.PATH_DELETED or record.nlink == 0:
             executable += " (deleted)"
         cwd = text.path_text(fields[Field.CWD])
         name = text.path_text(fields[Field.FILENAME])

@@ -100,7 +100,7 @@ def test_arguments_beyond_the_limit_are_flagged(agent: RunningAgent) -> None:
 
 
 def test_odd_arguments(agent: RunningAgent) -> None:
-    odd = ["new\nline", 'quo"te', b"\xff\xfe", "tab\t"]
+    odd: list[str | bytes] = ["new\nline", 'quo"te', b"\xff\xfe", "tab\t"]
     event = agent.run("/bin/true", *odd)[0]
     assert event["process_exec"]["process"]["arguments"] == 'new\nline quo"te \ufffd\ufffd tab\t'
     assert event["lictor"]["process"]["argv"] == ["new\nline", 'quo"te', "\\xff\\xfe", "tab\t"]
@@ -114,7 +114,7 @@ def test_deep_working_directory(agent: RunningAgent, tmp_path: Path) -> None:
     assert agent.run("/bin/true", cwd=deep)[0]["process_exec"]["process"]["cwd"] == str(deep)
 
 
-def test_paths_are_relative_to_the_root_of_the_process(agent: RunningAgent, tmp_path: Path) -> None:
+def test_paths_are_relative_to_the_root_of_the_process(agent: RunningAgent) -> None:
     pid = os.fork()
     if pid == 0:
         os.chroot("/usr")
@@ -123,13 +123,13 @@ def test_paths_are_relative_to_the_root_of_the_process(agent: RunningAgent, tmp_
         os._exit(1)  # what the dynamic loader makes of the chroot is not the test's business
     os.waitpid(pid, 0)
     events = agent.until_exit(pid)
-    if "process_exec" not in events[0]:
-        pytest.skip("no program here runs inside a bare chroot")
     assert events[0]["process_exec"]["process"]["cwd"] == "/lib"
 
 
 def test_exec_from_a_thread_that_does_not_lead(agent: RunningAgent) -> None:
-    code = "import os,threading\nt=threading.Thread(target=lambda:os.execv('/bin/true',['true','t']));t.start();t.join()"
+    code = (
+        "import os,threading\nt=threading.Thread(target=lambda:os.execv('/bin/true',['true','t']));t.start();t.join()"
+    )
     events = agent.run(sys.executable, "-c", code)
     assert [next(iter(e)) for e in events] == ["process_exec", "process_exec", "process_exit"]
     process = events[1]["process_exec"]["process"]

@@ -60,7 +60,12 @@ def test_settings_from_a_directory_and_the_environment(tmp_path: Path, monkeypat
     (tmp_path / "extras").write_text("off\n")
     monkeypatch.setenv("LICTOR_CLUSTER_NAME", "c1")
     found = settings.load({"node_name": "n", "log_level": None}, str(tmp_path))
-    assert (found.export_filename, found.extras, found.cluster_name, found.node_name) == ("/from/file", False, "c1", "n")
+    assert (found.export_filename, found.extras, found.cluster_name, found.node_name) == (
+        "/from/file",
+        False,
+        "c1",
+        "n",
+    )
     (tmp_path / "no-such-thing").write_text("1")
     with pytest.raises(LictorError, match="no setting no-such-thing"):
         settings.load({}, str(tmp_path))

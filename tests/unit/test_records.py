@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import struct
 
 import pytest
@@ -46,10 +47,8 @@ def test_random_bytes_never_break_a_decoder(raw: bytes, size: int) -> None:
     for decode in (DECODER.clone, DECODER.exit, DECODER.exec, DECODER.chunk):
         if size > len(raw):
             continue  # the reader has checked that before
-        try:
+        with contextlib.suppress(records.RecordError):
             decode(raw, 0, size)
-        except records.RecordError:
-            pass
 
 
 def test_fields_beyond_the_record_are_refused() -> None:

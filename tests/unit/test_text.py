@@ -36,7 +36,7 @@ def test_any_bytes_are_arguments(raw: bytes, cut: bool) -> None:
     shown.encode()  # valid UTF-8, as protobuf strings must be
 
 
-@given(st.lists(st.text(st.characters(blacklist_characters='\0" ', blacklist_categories=("Cs",)), min_size=1)))
+@given(st.lists(st.text(st.characters(codec="utf-8", exclude_characters='\0" '), min_size=1)))
 def test_plain_arguments_split_back(argv: list[str]) -> None:
     shown, exact = text.arguments(b"".join(a.encode() + b"\0" for a in ["x", *argv]))
     assert exact == ()

@@ -27,9 +27,7 @@ def setting_options() -> Callable[[Any], Any]:
 def _option(name: str, default: Any, meaning: str) -> Callable[[Any], Any]:
     flag = name.replace("_", "-")
     if isinstance(default, bool):
-        return click.option(
-            f"--{flag}/--no-{flag}", name, default=None, help=f"{meaning} (default: {_shown(default)})"
-        )
+        return click.option(f"--{flag}/--no-{flag}", name, default=None, help=f"{meaning} (default: {_shown(default)})")
     if isinstance(default, tuple):
         return click.option(f"--{flag}", name, multiple=True, help=meaning)
     shown = f" (default: {default})" if default not in ("", 0.0) else ""

@@ -67,9 +67,7 @@ class Agent:
         self, sensor: ProcessSensor, open_sinks: Callable[[Agent], Awaitable[Sequence[EventSink]]]
     ) -> None:
         settings = self.settings
-        detail = Detail(
-            node_name(settings), settings.enable_process_cred, settings.enable_process_ns, settings.extras
-        )
+        detail = Detail(node_name(settings), settings.enable_process_cred, settings.enable_process_ns, settings.extras)
         own = procfs.host_namespaces()
         host = NamespaceInodes(*(own.get(name, 0) for name in NamespaceInodes._fields))
         tracker = Tracker(ImageBuilder(sensor.decoder, self.clock, detail, host))

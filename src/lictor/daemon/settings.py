@@ -57,7 +57,7 @@ def load(flags: Mapping[str, Any], config_dir: str | None = None) -> Settings:
     values: dict[str, Any] = {}
     for source, found in _sources(config_dir):
         for name, raw in found.items():
-            values[name] = _convert(name, raw, source)
+            values[str(name).replace("-", "_")] = _convert(name, raw, source)
     values |= {name: value for name, value in flags.items() if value not in (None, ())}
     settings = Settings(**values)
     _check(settings)
@@ -77,9 +77,7 @@ def _sources(config_dir: str | None) -> list[tuple[str, dict[str, Any]]]:
     directories = [CONFIG_DIR]
     if config_dir is not None:
         if not Path(config_dir).is_dir():
-            raise LictorError(
-                f"the configuration directory {config_dir} does not exist", "create it, or leave it out"
-            )
+            raise LictorError(f"the configuration directory {config_dir} does not exist", "create it, or leave it out")
         directories.append(Path(config_dir))
     for directory in directories:
         if directory.is_dir():
@@ -144,17 +142,13 @@ def _check(settings: Settings) -> None:
         ("export_file_max_backups", 0),
     ):
         if getattr(settings, name) < least:
-            raise LictorError(
-                f"{name.replace('_', '-')} is {getattr(settings, name)}", f"it must be at least {least}"
-            )
+            raise LictorError(f"{name.replace('_', '-')} is {getattr(settings, name)}", f"it must be at least {least}")
     try:
         mode = int(settings.export_file_perm, 8)
     except ValueError:
         mode = -1
     if not 0 < mode <= 0o777:
-        raise LictorError(
-            f"export-file-perm is {settings.export_file_perm}", "it must be an octal mode such as 600"
-        )
+        raise LictorError(f"export-file-perm is {settings.export_file_perm}", "it must be an octal mode such as 600")
     if settings.log_level not in ("error", "warn", "warning", "info", "debug", "trace"):
         raise LictorError(f"log-level is {settings.log_level}", "use error, warn, info, debug or trace")
     if settings.log_format not in ("text", "json"):

@@ -80,9 +80,7 @@ class RotatedFile:
         try:
             self._open()
         except OSError as error:
-            raise LictorError(
-                f"the export file {path} cannot be opened: {error.strerror}", _remedy(error)
-            ) from error
+            raise LictorError(f"the export file {path} cannot be opened: {error.strerror}", _remedy(error)) from error
 
     def write(self, block: bytes, events: int) -> int:
         """Write whole lines. Gives back how many of the events are lost."""

@@ -64,9 +64,7 @@ def read(base: str, tgid: int) -> Scanned | None:
         if not others:
             return None
         image = f"{base}/task/{others[0]}"
-    status = dict(
-        line.split(":\t", 1) for line in Path(f"{image}/status").read_text().splitlines() if ":\t" in line
-    )
+    status = dict(line.split(":\t", 1) for line in Path(f"{image}/status").read_text().splitlines() if ":\t" in line)
     uids = [int(word) for word in status["Uid"].split()]
     gids = [int(word) for word in status["Gid"].split()]
     return Scanned(

@@ -77,9 +77,7 @@ class ExitEvent(Event):
     __slots__ = ("signal", "status")
     kind = EventType.PROCESS_EXIT
 
-    def __init__(
-        self, time: int, process: ProcessForms, parent: ProcessForms | None, signal: str, status: int
-    ) -> None:
+    def __init__(self, time: int, process: ProcessForms, parent: ProcessForms | None, signal: str, status: int) -> None:
         super().__init__(time, process, parent)
         self.signal = signal
         self.status = status

@@ -58,8 +58,7 @@ def _compile(one: EventFilter) -> Predicate:
         patterns = [_regex(pattern) for pattern in one.binary_regex]
         tests.append(
             lambda event: (
-                event.process is not None
-                and any(pattern.search(event.process.process.binary) for pattern in patterns)
+                event.process is not None and any(pattern.search(event.process.process.binary) for pattern in patterns)
             )
         )
     return lambda event: all(test(event) for test in tests)

@@ -70,9 +70,7 @@ class ImageBuilder:
         self._host = host
         self._prefix = detail.node_name
         self.credentials = lru_cache(maxsize=4096)(decoder.credentials)
-        self._namespaces = lru_cache(maxsize=4096)(
-            lambda packed: self.public_namespaces(decoder.namespaces(packed))
-        )
+        self._namespaces = lru_cache(maxsize=4096)(lambda packed: self.public_namespaces(decoder.namespaces(packed)))
         self._public_credentials = lru_cache(maxsize=4096)(self._make_credentials)
 
     def exec_id(self, key: Key) -> str:

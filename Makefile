@@ -1,12 +1,13 @@
 # Bare `make` explains. Everything installs what it needs; the second time it is quick.
 PY := .venv/bin/python
 PACKAGES := clang llvm gcc libc6-dev libbpf-dev libelf-dev zlib1g-dev
+TEST_PACKAGES := qemu-system-x86 busybox-static kmod cpio xz-utils gzip
 export DEBIAN_FRONTEND := noninteractive
 
 .PHONY: help setup build run test lint clean
 help:
 	@echo 'make run    set everything up and watch every process of this machine (root; ARGS="-o json" …)'
-	@echo 'make test   set everything up and run all tests'
+	@echo 'make test   set everything up and run all tests, those in VMs included'
 	@echo 'make lint   ruff, mypy --strict, import layers, arm64 build'
 	@echo 'make setup  packages and virtualenv only'
 	@echo 'make build  BPF objects and binding only'
@@ -28,6 +29,8 @@ run: build
 	@exec .venv/bin/lictor run $(ARGS)
 
 test: build
+	@sh tools/packages.sh $(TEST_PACKAGES)
+	@$(PY) tools/vm.py setup
 	@$(PY) -m pytest $(ARGS)
 
 lint: build

@@ -1,0 +1,21 @@
+"""The kernel suite again, under stock Debian kernels."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.parametrize("kernel", ["6.1", "6.12"])
+def test_kernel_suite(kernel: str) -> None:
+    inner = [sys.executable, "-B", "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/kernel"]
+    command = [sys.executable, "tools/vm.py", "run", "--kernel", kernel, "--timeout", "900", "--", *inner]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"under {kernel}:\n{done.stdout[-8000:]}\n{done.stderr[-4000:]}"
+    assert " passed" in done.stdout
+    print(done.stdout)

@@ -95,7 +95,7 @@ class ProcessSensor:
         kept = []
         for process in found:
             parent = by_tgid.get(process.parent)
-            flags = ProcessFlag.KTHREAD if process.kernel_thread else ProcessFlag(0)
+            flags = int(ProcessFlag.KTHREAD) if process.kernel_thread else 0
             if in_init_tree(process, by_tgid):
                 flags |= ProcessFlag.IN_INIT_TREE
             cgroup = self.hierarchy.id_of(self.hierarchy.path_of(process.cgroup))

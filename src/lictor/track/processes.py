@@ -14,7 +14,7 @@ from lictor.model.event import Event, ExecEvent, ExitEvent, ProcessForms
 from lictor.track.container import container_id
 from lictor.track.image import Image, ImageBuilder, Key
 from lictor.track.waiting import Chunks
-from lictor.wire.records import Clone, Exec, ExecFlag, Exit, Field, ProcessFlag, chained_length, inline_length
+from lictor.wire.records import Clone, Exec, ExecFlag, Exit, Field, ProcessFlag, lengths
 
 TICK_NS = 10_000_000  # /proc tells births in ticks of 1/100 s (bpf/read/task.h)
 _EXITED_KEPT = 1024
@@ -181,11 +181,9 @@ class Tracker:
         fields: dict[int, bytes] = {}
         short = False
         at = 0
-        for field in Field:
-            length = inline_length(record, field)
-            fields[field] = data[at : at + length]
-            at += length
-            chained = chained_length(record, field)
+        for field, (inline, chained) in enumerate(lengths(record)):
+            fields[field] = data[at : at + inline]
+            at += inline
             if chained:
                 fields[field] = got = self.chunks.take(record.key_tgid, record.key_ktime, field)
                 short = short or len(got) < chained

@@ -73,7 +73,7 @@ def exec_flags(exec_bits: int, process_bits: int, cwd_is_root: bool) -> str:
     """The `flags` of a process, in the reference's order."""
     words = ["execve"]
     for bits, word in (
-        (ExecFlag.ENV_ERROR, "errorEnvs"),
+        (int(ExecFlag.ENV_ERROR), "errorEnvs"),
         (ExecFlag.ARGS_TRUNCATED, "truncArgs"),
     ):
         if exec_bits & bits:

@@ -6,7 +6,7 @@ The shapes are those of `bpf/include/records.h`, found through BTF (`wire.layout
 from __future__ import annotations
 
 import struct
-from enum import IntEnum, IntFlag
+from enum import IntEnum
 from typing import NamedTuple, cast
 
 from lictor.wire.btf import Btf
@@ -26,8 +26,8 @@ class Kind(IntEnum):
     CHUNK = 4
 
 
-class ProcessFlag(IntFlag):
-    """enum process_flag"""
+class ProcessFlag(IntEnum):
+    """enum process_flag: bits. IntEnum, because the operators of IntFlag cost microseconds each."""
 
     CLONED = 1
     EXECED = 2
@@ -38,8 +38,8 @@ class ProcessFlag(IntFlag):
     UNKNOWN = 64
 
 
-class ExecFlag(IntFlag):
-    """enum exec_flag"""
+class ExecFlag(IntEnum):
+    """enum exec_flag: bits."""
 
     INTERPRETED = 1
     PATH_UNREACHABLE = 2
@@ -71,6 +71,7 @@ class Field(IntEnum):
     ENV = 5
 
 
+FIELDS = len(Field)
 FIELD_SLOTS = 8
 
 
@@ -244,7 +245,7 @@ class Decoder:
         fixed = self._exec.size
         self._fits(size, fixed, len(buffer))
         record = Exec._make(self._exec.unpack_from(buffer, at))
-        if fixed + sum(inline_length(record, field) for field in Field) > size:
+        if fixed + sum(cast(tuple[int, ...], record[_INLINE:_CHAINED])) > size:
             raise RecordError("an exec record whose fields reach beyond it")
         return record, bytes(buffer[at + fixed : at + size])
 
@@ -260,11 +261,7 @@ class Decoder:
             raise RecordError(f"{size} bytes where {least} to {most} were expected")
 
 
-def inline_length(record: Exec, field: Field) -> int:
-    """Bytes of a field behind the record itself."""
-    return cast(int, record[_INLINE + field])
-
-
-def chained_length(record: Exec, field: Field) -> int:
-    """Bytes of a field that were sent ahead as chunks."""
-    return cast(int, record[_CHAINED + field])
+def lengths(record: Exec) -> zip[tuple[int, int]]:
+    """Of each `Field` in order: bytes behind the record itself, and bytes sent ahead as chunks."""
+    values = cast(tuple[int, ...], record[_INLINE:])
+    return zip(values[:FIELDS], values[FIELD_SLOTS:], strict=False)

@@ -81,8 +81,8 @@ def read(base: str, tgid: int) -> Scanned | None:
         loginuid=_number(f"{base}/loginuid"),
         session=int(numbers[3]),
         tty=_device(int(numbers[4])),
-        exe=b"" if kernel_thread else os.readlink(f"{image}/exe".encode()),
-        cwd=b"/" if kernel_thread else os.readlink(f"{image}/cwd".encode()),
+        exe=b"" if kernel_thread else _link(f"{image}/exe"),
+        cwd=b"/" if kernel_thread else _link(f"{image}/cwd"),
         cmdline=b"" if kernel_thread else Path(f"{image}/cmdline").read_bytes(),
         cgroup=Path(f"{base}/cgroup").read_text(errors="replace"),
         namespaces=namespaces(image),
@@ -91,8 +91,12 @@ def read(base: str, tgid: int) -> Scanned | None:
 
 def namespaces(base: str = "/proc/self") -> dict[str, int]:
     """Inode numbers of a process's namespaces, by the names the kernel record uses."""
-    found = {}
-    for name in os.listdir(f"{base}/ns"):
+    found: dict[str, int] = {}
+    try:
+        names = os.listdir(f"{base}/ns")
+    except PermissionError:
+        return found
+    for name in names:
         try:
             found[name] = int(os.readlink(f"{base}/ns/{name}").split("[")[1].rstrip("]"))
         except OSError:
@@ -127,6 +131,14 @@ def _device(number: int) -> int:
     """The kernel's old encoding of a device number in stat to ours: major << 20 | minor."""
     number &= 0xFFFFFFFF
     return (number >> 8 & 0xFFF) << 20 | (number & 0xFF) | (number >> 12 & 0xFFF00)
+
+
+def _link(path: str) -> bytes:
+    """Where a link of /proc points; empty where we may not look: the process is told of all the same."""
+    try:
+        return os.readlink(path.encode())
+    except PermissionError:
+        return b""
 
 
 def _number(path: str) -> int:

@@ -38,6 +38,7 @@ lint: build
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
 	.venv/bin/lint-imports
+	$(PY) tools/gen_protos.py --check
 	$(PY) tools/build_bpf.py --arch arm64
 
 clean:

@@ -30,17 +30,18 @@ class _JsonFormatter(logging.Formatter):
 
 
 def setup(level: str = "info", form: str = "text") -> None:
-    """Send the `lictor` loggers to standard error. `form` is `text` or `json`."""
+    """Send our log, and the errors of the gRPC library, to standard error. `form` is `text` or `json`."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
         _JsonFormatter()
         if form == "json"
         else logging.Formatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s", "%Y-%m-%dT%H:%M:%S")
     )
-    root = logging.getLogger("lictor")
-    root.handlers[:] = [handler]
-    root.setLevel(LEVELS[level])
-    root.propagate = False
+    for name, least in (("lictor", LEVELS[level]), ("grpclib", logging.ERROR)):
+        logger = logging.getLogger(name)
+        logger.handlers[:] = [handler]
+        logger.setLevel(least)
+        logger.propagate = False
 
 
 def get(name: str) -> logging.Logger:

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 Event = dict[str, Any]
+LICTOR = str(Path(sys.executable).parent / "lictor")
 DEADLINE_S = 20.0
 
 
@@ -23,7 +24,9 @@ class RunningAgent:
     def __init__(self, directory: Path, *options: str) -> None:
         self._file = directory / "events.json"
         self._log = directory / "agent.log"
-        command = [str(Path(sys.executable).parent / "lictor"), "agent", "--export-filename", str(self._file), *options]
+        self.socket = directory / "api.sock"
+        surfaces = ["--export-filename", str(self._file), "--server-address", f"unix://{self.socket}"]
+        command = [LICTOR, "agent", *surfaces, *options]
         with self._log.open("w") as log:
             self.process = subprocess.Popen(command, stderr=log, stdout=log)
         self._wait(lambda: "ready" in self._log.read_text(), "the agent to be ready")

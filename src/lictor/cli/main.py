@@ -14,6 +14,7 @@ from lictor.errors import EXIT_CANNOT_RUN, LictorError
 # name -> (module, one line of help). The module's attribute `command` is the click command.
 COMMANDS = {
     "run": ("run", "Run the agent in the foreground; events go to standard output."),
+    "events": ("events", "Follow the events of a running agent over gRPC."),
     "agent": ("agent", "Run the daemon, configured by files, environment and flags."),
 }
 

@@ -36,3 +36,14 @@ def _option(name: str, default: Any, meaning: str) -> Callable[[Any], Any]:
 
 def _shown(default: bool) -> str:
     return "on" if default else "off"
+
+
+def show_options(command: Any) -> Any:
+    """Adds `-o`, `--color` and `--timestamps`: how a command shows events."""
+    for option in (
+        click.option("--timestamps", is_flag=True, help="Begin each compact line with the time (UTC)."),
+        click.option("--color", type=click.Choice(["auto", "always", "never"]), default="auto", show_default=True),
+        click.option("-o", "--output", type=click.Choice(["compact", "json"]), default="compact", show_default=True),
+    ):
+        command = option(command)
+    return command

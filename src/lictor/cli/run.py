@@ -13,7 +13,7 @@ import uvloop
 
 from lictor import log
 from lictor.cli.filters import event_filter, filter_options
-from lictor.cli.options import setting_options
+from lictor.cli.options import setting_options, show_options
 from lictor.cli.render import Compact, wants_color
 from lictor.daemon import settings
 from lictor.daemon.agent import Agent
@@ -25,9 +25,7 @@ from lictor.pipeline.filters import EventFilter, compile_filters
 
 
 @click.command(help="Run the agent in the foreground; events go to standard output until Ctrl-C.")
-@click.option("-o", "--output", type=click.Choice(["compact", "json"]), default="compact", show_default=True)
-@click.option("--color", type=click.Choice(["auto", "always", "never"]), default="auto", show_default=True)
-@click.option("--timestamps", is_flag=True, help="Begin each compact line with the time (UTC).")
+@show_options
 @click.option("--existing", is_flag=True, help="Also show the processes that already run.")
 @filter_options
 @setting_options()
@@ -41,7 +39,7 @@ def command(
     event_types: str | None,
     **flags: Any,
 ) -> None:
-    found = settings.load(flags)
+    found = settings.load(flags, defaults={"server_address": ()})
     log.setup("warn" if found.log_level == "info" else found.log_level, found.log_format)
     allow = event_filter(pid, binary_regex, event_types)
 

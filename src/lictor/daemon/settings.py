@@ -20,6 +20,7 @@ from lictor.errors import LictorError
 
 CONFIG_FILE = Path("/etc/lictor/lictor.yaml")
 CONFIG_DIR = Path("/etc/lictor/lictor.conf.d")
+SERVER_ADDRESS = "unix:///var/run/lictor/lictor.sock"
 _TRUE, _FALSE = frozenset({"true", "yes", "on", "1"}), frozenset({"false", "no", "off", "0", ""})
 
 
@@ -31,6 +32,10 @@ def _setting(default: Any, meaning: str) -> Any:
 class Settings:
     """Field names with `-` for `_` are the names of options and of files in a configuration directory."""
 
+    server_address: tuple[str, ...] = _setting(
+        (SERVER_ADDRESS,),
+        "serve the gRPC API on unix:///path or host:port; may be given again; empty: nowhere",
+    )
     export_filename: str = _setting("", "write events as JSON lines to this file")
     export_file_max_size_mb: int = _setting(10, "rotate the export file at this size, in MB")
     export_file_rotation_interval: float = _setting(0.0, "rotate the export file every so many seconds; 0: never")
@@ -52,9 +57,14 @@ class Settings:
     log_format: str = _setting("text", "text or json")
 
 
-def load(flags: Mapping[str, Any], config_dir: str | None = None) -> Settings:
-    """The settings in force. `flags` are those given on the command line, by field name. Raises LictorError."""
-    values: dict[str, Any] = {}
+def load(
+    flags: Mapping[str, Any], config_dir: str | None = None, defaults: Mapping[str, Any] | None = None
+) -> Settings:
+    """The settings in force. `flags` are those given on the command line, by field name. Raises LictorError.
+
+    `defaults` stand in for the table's own.
+    """
+    values: dict[str, Any] = dict(defaults or {})
     for source, found in _sources(config_dir):
         for name, raw in found.items():
             values[str(name).replace("-", "_")] = _convert(name, raw, source)

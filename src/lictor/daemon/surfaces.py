@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 from lictor.daemon.agent import Agent
+from lictor.daemon.settings import node_name
 from lictor.errors import LictorError
 from lictor.export.file import FileSink, Rotation
 from lictor.model.event import LossEvent
@@ -31,4 +32,19 @@ async def open_surfaces(agent: Agent) -> list[EventSink]:
             mode=int(settings.export_file_perm, 8),
         )
         sinks.append(FileSink(settings.export_filename, agent.json.line, rotation))
+    addresses = [one for one in settings.server_address if one]
+    if addresses:
+        sinks.append(await _api(agent, addresses))
     return sinks
+
+
+async def _api(agent: Agent, addresses: list[str]) -> EventSink:
+    # Imported here: without the API, protobuf and HTTP/2 cost neither time nor memory.
+    from lictor.api.protobuf import EventEncoder
+    from lictor.api.server import ApiServer
+
+    settings = agent.settings
+    encoder = EventEncoder(agent.clock, node_name(settings), settings.cluster_name)
+    server = ApiServer(encoder.encode, lambda dropped: loss_here("gRPC client", dropped))
+    await server.start(addresses)
+    return server

@@ -1,0 +1,1 @@
+"""The gRPC API: messages generated from proto/, the server, and the client."""

@@ -1,0 +1,112 @@
+"""Clients that follow events: each with its own bounded queue, none of them ever waited for."""
+
+from __future__ import annotations
+
+import asyncio
+import struct
+from collections import deque
+from collections.abc import Callable, Sequence
+
+from lictor.model.event import Event
+from lictor.pipeline.filters import Predicate
+
+QUEUE_EVENTS = 10_000
+QUEUE_BYTES = 16 << 20
+_FRAMES_PER_WRITE = 50
+
+
+class Listener:
+    """One client's queue of ready-made gRPC frames. What finds no room is counted in `dropped`, and told in turn."""
+
+    def __init__(self, wanted: Predicate, loss: Callable[[int], bytes]) -> None:
+        self.wanted = wanted
+        self._loss = loss
+        self._frames: deque[bytes] = deque()
+        self._held = 0
+        self._untold = 0
+        self.dropped = 0
+        self._ready = asyncio.Event()
+        self._closing = False
+
+    def put(self, frame: bytes) -> None:
+        """Queue a frame, or count it."""
+        if len(self._frames) >= QUEUE_EVENTS or self._held + len(frame) > QUEUE_BYTES:
+            self.dropped += 1
+            self._untold += 1
+            return
+        if self._untold:
+            # In its place in the stream: after what came before the gap, before what comes after it.
+            told = self._loss(self._untold)
+            self._untold = 0
+            self._frames.append(told)
+            self._held += len(told)
+        self._frames.append(frame)
+        self._held += len(frame)
+        self._ready.set()
+
+    def close(self) -> None:
+        """No more will come: `take` empties the queue and then gives nothing."""
+        self._closing = True
+        self._ready.set()
+
+    async def take(self) -> bytes:
+        """The next frames in one piece; empty at the end of the stream."""
+        while not self._frames:
+            if self._untold:
+                told, self._untold = self._loss(self._untold), 0
+                return told
+            if self._closing:
+                return b""
+            self._ready.clear()
+            await self._ready.wait()
+        piece = b"".join(self._frames.popleft() for _ in range(min(len(self._frames), _FRAMES_PER_WRITE)))
+        self._held -= len(piece)
+        return piece
+
+
+class Listeners:
+    """All of them. Events are encoded once, and only when somebody wants them."""
+
+    def __init__(self, encode: Callable[[Event], bytes], loss: Callable[[int], Event]) -> None:
+        self._encode = encode
+        self._loss = loss
+        self._all: dict[Listener, None] = {}
+        self._gone = asyncio.Event()
+        self._gone.set()
+
+    def __len__(self) -> int:
+        return len(self._all)
+
+    def add(self, wanted: Predicate) -> Listener:
+        listener = Listener(wanted, lambda dropped: frame(self._encode(self._loss(dropped))))
+        self._all[listener] = None
+        self._gone.clear()
+        return listener
+
+    def remove(self, listener: Listener) -> None:
+        self._all.pop(listener, None)
+        if not self._all:
+            self._gone.set()
+
+    def accept(self, events: Sequence[Event]) -> None:
+        if not self._all:
+            return
+        for event in events:
+            framed = b""
+            for listener in self._all:
+                if listener.wanted(event):
+                    framed = framed or frame(self._encode(event))
+                    listener.put(framed)
+
+    def close(self) -> None:
+        for listener in self._all:
+            listener.close()
+
+    async def gone(self) -> None:
+        """Return when the last client has left."""
+        await self._gone.wait()
+
+
+def frame(message: bytes) -> bytes:
+    """A message as it stands in a gRPC stream: not compressed, length, bytes."""
+    return struct.pack(">BI", 0, len(message)) + message

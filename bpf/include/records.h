@@ -84,14 +84,14 @@ enum exec_flag {
 	EXEC_CGROUP_ERROR = 65536,
 };
 
-/* Fields of variable length, in the order they follow an exec record. */
+/* Fields of variable length. They follow an exec record in falling order: the file name first. */
 enum exec_field {
-	FIELD_FILENAME = 0, /* as given to execve */
-	FIELD_EXE = 1,	    /* resolved path of the executable */
-	FIELD_CWD = 2,
-	FIELD_CGROUP = 3, /* path in its hierarchy; only when new to this process tree */
-	FIELD_ARGS = 4,	  /* argv, each with its NUL */
-	FIELD_ENV = 5,
+	FIELD_ENV = 0,
+	FIELD_ARGS = 1,	  /* argv, each with its NUL */
+	FIELD_CGROUP = 2, /* path in its hierarchy; only when new to this process tree */
+	FIELD_CWD = 3,
+	FIELD_EXE = 4,	    /* resolved path of the executable */
+	FIELD_FILENAME = 5, /* as given to execve */
 	FIELDS = 6,
 	FIELD_SLOTS = 8, /* a power of two, so that an index can be masked */
 };
@@ -112,26 +112,30 @@ struct namespaces {
 	u32 uts, ipc, mnt, pid, pid_for_children, net, time, time_for_children, cgroup, user;
 };
 
+/*
+ * From inline_len[FIELD_CGROUP] on, up to the arguments, a record holds nothing but what many execs have in common:
+ * user space takes those bytes as the name of what it has made of them before.
+ */
 struct exec_record {
 	struct record_header header;
 	u64 previous;		   /* ktime of the image this one replaced */
 	struct process_key parent; /* creator of the process */
 	u64 start;		   /* task_struct.start_boottime */
-	u64 cgroup_id;
-	u64 inode;
-	struct credentials cred;
-	struct namespaces ns;
+	u32 nspid;
+	u32 args_total, env_total;    /* bytes that the process has, whatever was read */
+	u32 chained_len[FIELD_SLOTS]; /* bytes in chunks on the bulk ring */
+	u16 inline_len[FIELD_SLOTS];  /* bytes behind this record */
+	u32 process_flags;
+	u32 exec_flags;
+	u32 session;
+	u32 tty; /* device number, 0 = none */
 	u32 dev;
 	u32 nlink;
 	u32 mode;
-	u32 process_flags;
-	u32 exec_flags;
-	u32 nspid;
-	u32 session;
-	u32 tty; /* device number, 0 = none */
-	u32 args_total, env_total;	  /* bytes that the process has, whatever was read */
-	u16 inline_len[FIELD_SLOTS];		  /* bytes in `data` */
-	u32 chained_len[FIELD_SLOTS];	  /* bytes in chunks on the bulk ring */
+	struct namespaces ns;
+	struct credentials cred;
+	u64 cgroup_id;
+	u64 inode;
 };
 
 #define CHUNK_DATA 4096

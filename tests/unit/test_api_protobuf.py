@@ -14,9 +14,11 @@ from lictor.api.pb.tetragon.events_pb2 import GetEventsResponse
 from lictor.api.protobuf import EventEncoder, varint
 from lictor.clock import WallClock
 from lictor.model import process as model
-from lictor.model.event import Event, ExecEvent, ExitEvent, JsonWriter, LossEvent, ProcessForms
+from lictor.model.event import Event, ExecEvent, ExitEvent, JsonWriter, LossEvent
+from lictor.model.forms import WholeForms
 
 CLOCK = WallClock(offset=1_700_000_000_000_000_000)
+START = 123_456_789_000  # boot-clock ns
 NAMESPACE = model.Namespace(4026531835, True)
 CAPS = model.Capabilities(("CAP_CHOWN", "DAC_OVERRIDE"), ("CAP_BPF",), ())
 FULL = model.Process(
@@ -27,7 +29,7 @@ FULL = model.Process(
     binary="/bin/trüe",
     arguments='a "b c"',
     flags="execve clone",
-    start_time="2026-11-23T07:10:15.735186Z",
+    start_time=CLOCK.rfc3339(START),
     auid=1000,
     pod=model.Pod(
         "default", "web-1", "uid-1",
@@ -77,10 +79,10 @@ def test_every_field_of_the_example_is_set() -> None:
 @pytest.mark.parametrize(
     "event",
     [
-        ExecEvent(1, ProcessForms(FULL), None),
-        ExecEvent(123_456_789_000, ProcessForms(FULL), ProcessForms(model.Process(binary="/init", pid=1))),
-        ExitEvent(5, ProcessForms(FULL), ProcessForms(FULL), "SIGKILL", 0),
-        ExitEvent(0, ProcessForms(model.Process()), None, "", 255),
+        ExecEvent(START, WholeForms(FULL), None),
+        ExecEvent(START, WholeForms(FULL), WholeForms(model.Process(binary="/init", pid=1))),
+        ExitEvent(5, WholeForms(FULL), WholeForms(FULL), "SIGKILL", 0),
+        ExitEvent(0, WholeForms(model.Process()), None, "", 255),
         LossEvent(1_000_000_000, 2**40, "priority ring", "no room in the ring"),
     ],
 )
@@ -105,7 +107,7 @@ processes = st.builds(
 def test_protobuf_and_json_agree_on_anything(
     when: int, process: model.Process, parent: model.Process | None, signal: str, status: int
 ) -> None:
-    event = ExitEvent(when, ProcessForms(process), ProcessForms(parent) if parent else None, signal, status)
+    event = ExitEvent(when, WholeForms(process), WholeForms(parent) if parent else None, signal, status)
     protobuf, line = both(event)
     assert protobuf == line
 

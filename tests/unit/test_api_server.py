@@ -21,7 +21,8 @@ from lictor.api.protobuf import EventEncoder
 from lictor.api.server import MAX_REQUEST, MAX_STREAMS, ApiServer
 from lictor.clock import WallClock
 from lictor.errors import LictorError
-from lictor.model.event import Event, ExecEvent, ExitEvent, LossEvent, ProcessForms
+from lictor.model.event import Event, ExecEvent, ExitEvent, LossEvent
+from lictor.model.forms import ProcessForms, WholeForms
 from lictor.model.process import Process
 
 SERVICE = "/tetragon.FineGuidanceSensors/"
@@ -90,7 +91,7 @@ def serving(tmp_path: Path) -> Iterator[Serving]:
 
 
 def process(pid: int, binary: str = "/bin/true", arguments: str = "") -> ProcessForms:
-    return ProcessForms(Process(exec_id=str(pid), pid=pid, binary=binary, arguments=arguments))
+    return WholeForms(Process(exec_id=str(pid), pid=pid, binary=binary, arguments=arguments))
 
 
 def request(**fields: Any) -> events_pb2.GetEventsRequest:

@@ -16,9 +16,9 @@ from lictor.export.file import FileSink, RotatedFile, Rotation
 from lictor.model.event import Event, LossEvent
 
 
-def line(event: Event) -> bytes:
+def line(event: Event) -> str:
     assert isinstance(event, LossEvent)
-    return b"%d %s\n" % (event.dropped, event.where.encode())
+    return f"{event.dropped} {event.where}\n"
 
 
 def events(count: int, width: int = 1) -> list[Event]:

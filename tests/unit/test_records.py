@@ -57,7 +57,7 @@ def test_fields_beyond_the_record_are_refused() -> None:
     place = next(m for m in BTF.struct("exec_record") if m.name == "inline_len")
     struct.pack_into("<H", raw, place.offset, 5)
     with pytest.raises(records.RecordError, match="reach beyond"):
-        DECODER.exec(raw, 0, size)
+        DECODER.exec(bytes(raw), 0, size)
 
 
 @given(st.binary(max_size=200))

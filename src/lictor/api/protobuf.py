@@ -16,7 +16,8 @@ from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
 from lictor.api.pb.tetragon import tetragon_pb2
 from lictor.clock import NANOSECONDS, WallClock
-from lictor.model.event import Event, ExitEvent, LossEvent, ProcessForms
+from lictor.model.event import Event, ExitEvent, LossEvent
+from lictor.model.forms import ProcessForms
 
 _INT_AS_TEXT = (FieldDescriptor.TYPE_UINT64, FieldDescriptor.TYPE_INT64)
 _Convert = Callable[[Any], Any]

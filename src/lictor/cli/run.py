@@ -59,10 +59,10 @@ def command(
     uvloop.run(main())
 
 
-def compact_line(agent: Agent, color: bool, timestamps: bool) -> Callable[[Event], bytes]:
+def compact_line(agent: Agent, color: bool, timestamps: bool) -> Callable[[Event], str]:
     """Renders an event for people, from its JSON."""
     compact = Compact(color, timestamps)
-    return lambda event: f"{compact.line(msgspec.json.decode(agent.json.line(event)))}\n".encode()
+    return lambda event: f"{compact.line(msgspec.json.decode(agent.json.line(event)))}\n"
 
 
 def _wanted(allow: list[EventFilter], existing: bool) -> Callable[[Event], bool]:

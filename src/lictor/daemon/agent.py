@@ -7,6 +7,7 @@ live, then follow the rings. Stop: detach first, so that nothing new comes, then
 from __future__ import annotations
 
 import asyncio
+import gc
 import signal
 from collections.abc import Awaitable, Callable, Sequence
 
@@ -26,6 +27,7 @@ from lictor.wire.records import NamespaceInodes
 
 _log = log.get("agent")
 _RESYNC_S = 60.0
+_GC_YOUNG = 20_000  # objects
 
 
 class Agent:
@@ -74,6 +76,10 @@ class Agent:
         present = scanned.enter(tracker, sensor.scan(), sensor.hierarchy)
         self.sinks.extend(await open_sinks(self))
         pump = Pump(sensor, Reader(sensor, tracker), self.sinks)
+        # What is there now stays. An event lives for one batch, so a look at the young once per batch finds nothing.
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(_GC_YOUNG, 10, 10)
         pump.publish(present)
         pump.start()
         _log.info("Lictor %s is ready: process sensor attached, %d processes present", __version__, len(present))

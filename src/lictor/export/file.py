@@ -41,7 +41,7 @@ class Rotation:
 class FileSink:
     """Writes `line(event)` of every event. Raises LictorError when the file cannot be opened at the start."""
 
-    def __init__(self, path: str, line: Callable[[Event], bytes], rotation: Rotation) -> None:
+    def __init__(self, path: str, line: Callable[[Event], str], rotation: Rotation) -> None:
         self._line = line
         self._file = RotatedFile(Path(path), rotation)
         self._writer = WriterThread("export", self._file.write)
@@ -62,7 +62,7 @@ class FileSink:
         if lost > self._told:
             now = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
             lines.insert(0, self._line(LossEvent(now, lost - self._told, "export file", "it could not be written")))
-        if self._writer.put(b"".join(lines), len(events)):
+        if self._writer.put("".join(lines).encode(), len(events)):
             self._told = lost
 
     async def close(self) -> None:

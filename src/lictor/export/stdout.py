@@ -14,7 +14,7 @@ class StdoutSink:
 
     def __init__(
         self,
-        line: Callable[[Event], bytes],
+        line: Callable[[Event], str],
         loss: Callable[[int], Event],
         wanted: Callable[[Event], bool],
         gone: Callable[[], None],
@@ -34,7 +34,7 @@ class StdoutSink:
         lost = self._writer.lost
         if lost > self._told:
             lines.insert(0, self._line(self._loss(lost - self._told)))
-        if lines and self._writer.put(b"".join(lines), len(lines)):
+        if lines and self._writer.put("".join(lines).encode(), len(lines)):
             self._told = lost
 
     async def close(self) -> None:

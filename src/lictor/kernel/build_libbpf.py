@@ -134,7 +134,8 @@ ffibuilder.set_source(
     }
 
     /* The user half of kernel/bpf/ringbuf.c: one writable page with our position, then the kernel's position and
-     * the data, mapped twice so that a record never wraps. */
+     * the data. The kernel would map the data twice, so that no record wraps; once is half of what it adds to our
+     * resident memory, and a record that wraps is copied in two pieces. */
     struct lictor_ring {
         unsigned long *consumer;
         const unsigned long *producer;
@@ -156,7 +157,7 @@ ffibuilder.set_source(
         if (mem == MAP_FAILED)
             goto fail;
         ring->consumer = mem;
-        mem = mmap(NULL, ring->page + 2 * (size_t)size, PROT_READ, MAP_SHARED, map_fd, ring->page);
+        mem = mmap(NULL, ring->page + (size_t)size, PROT_READ, MAP_SHARED, map_fd, ring->page);
         if (mem == MAP_FAILED)
             goto fail;
         ring->producer = mem;
@@ -172,8 +173,18 @@ ffibuilder.set_source(
     static void lictor_ring_close(struct lictor_ring *ring)
     {
         munmap(ring->consumer, ring->page);
-        munmap((void *)ring->producer, ring->page + 2 * (ring->mask + 1));
+        munmap((void *)ring->producer, ring->page + ring->mask + 1);
         free(ring);
+    }
+
+    static void lictor_ring_copy(const struct lictor_ring *ring, void *to, size_t from, size_t len)
+    {
+        size_t start = from & ring->mask, whole = ring->mask + 1 - start;
+
+        if (whole > len)
+            whole = len;
+        memcpy(to, ring->data + start, whole);
+        memcpy((uint8_t *)to + whole, ring->data, len - whole);
     }
 
     static __u64 lictor_ring_produced(const struct lictor_ring *ring)
@@ -209,7 +220,7 @@ ffibuilder.set_source(
                     *stopped = 1;
                     break;
                 }
-                memcpy((uint8_t *)buf + used, (const uint8_t *)head + BPF_RINGBUF_HDR_SZ, padded);
+                lictor_ring_copy(ring, (uint8_t *)buf + used, at + BPF_RINGBUF_HDR_SZ, padded);
                 used += padded;
             }
             at += padded + BPF_RINGBUF_HDR_SZ;

@@ -1,4 +1,4 @@
-"""Events, and their JSON. The forms of a process are made once and reused by every later event of it."""
+"""Events, and their JSON lines."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import ClassVar
 import msgspec
 
 from lictor.clock import WallClock
-from lictor.model.process import Process, ProcessExtra
+from lictor.model.forms import ProcessForms
 
 _encoder = msgspec.json.Encoder()
 
@@ -30,30 +30,6 @@ class EventType(enum.IntEnum):
     RATE_LIMIT_INFO = 40001
 
 
-class ProcessForms:
-    """One process image and its ready-made forms. `protobuf` belongs to the API and stays empty without clients."""
-
-    __slots__ = ("_extra_json", "_json", "extra", "process", "protobuf")
-
-    def __init__(self, process: Process, extra: ProcessExtra | None = None) -> None:
-        self.process = process
-        self.extra = extra
-        self._json = b""
-        self._extra_json = b""
-        self.protobuf = b""
-
-    def json(self) -> bytes:
-        if not self._json:
-            self._json = _encoder.encode(self.process)
-        return self._json
-
-    def extra_json(self) -> bytes:
-        """Our own object about the process, as the tail of an event: `,"lictor":{"process":{…}}`; may be empty."""
-        if self.extra is not None and not self._extra_json:
-            self._extra_json = b',"lictor":{"process":' + _encoder.encode(self.extra) + b"}"
-        return self._extra_json
-
-
 class Event:
     """What leaves the pipeline. `time` is boot-clock nanoseconds; `process` is None for events of the agent itself."""
 
@@ -67,6 +43,8 @@ class Event:
 
 
 class ExecEvent(Event):
+    """A new image, or one that was there before the agent. `time` is when the image began."""
+
     __slots__ = ()
     kind = EventType.PROCESS_EXEC
 
@@ -78,7 +56,9 @@ class ExitEvent(Event):
     kind = EventType.PROCESS_EXIT
 
     def __init__(self, time: int, process: ProcessForms, parent: ProcessForms | None, signal: str, status: int) -> None:
-        super().__init__(time, process, parent)
+        self.time = time
+        self.process = process
+        self.parent = parent
         self.signal = signal
         self.status = status
 
@@ -100,35 +80,33 @@ class JsonWriter:
     """Renders events as JSON lines. `extras` adds our own object, `lictor`, to them."""
 
     def __init__(self, clock: WallClock, node_name: str, cluster_name: str = "", extras: bool = True) -> None:
-        self._clock = clock
+        self._rfc3339 = clock.rfc3339
         self._extras = extras
-        self._node = b',"node_name":' + _encoder.encode(node_name) + b',"time":"'
-        self._end = b'","cluster_name":' + _encoder.encode(cluster_name) if cluster_name else b'"'
+        self._node = f',"node_name":{_encoder.encode(node_name).decode()},"time":"'
+        self._end = f'","cluster_name":{_encoder.encode(cluster_name).decode()}' if cluster_name else '"'
 
-    def line(self, event: Event) -> bytes:
+    def line(self, event: Event) -> str:
         """One event as JSON with its newline."""
-        stamp = self._clock.rfc3339(event.time).encode()
-        if isinstance(event, LossEvent):
-            body = b'{"rate_limit_info":{"number_of_dropped_process_events":"%d"}' % event.dropped
-            loss = {"where": event.where, "reason": event.reason, "dropped": event.dropped}
-            extra = b',"lictor":' + _encoder.encode({"loss": loss}) if self._extras else b""
-            return b"".join((body, self._node, stamp, self._end, extra, b"}\n"))
         process, parent = event.process, event.parent
-        assert process is not None
-        parts = [
-            b'{"process_exit":{"process":' if isinstance(event, ExitEvent) else b'{"process_exec":{"process":',
-            process.json(),
-        ]
-        if parent is not None:
-            parts += (b',"parent":', parent.json())
-        if isinstance(event, ExitEvent):
-            if event.signal:
-                parts += (b',"signal":"', event.signal.encode(), b'"')
-            if event.status:
-                parts.append(b',"status":%d' % event.status)
-            parts += (b',"time":"', stamp, b'"')
-        parts += (b"}", self._node, stamp, self._end)
-        if self._extras:
-            parts.append(process.extra_json())
-        parts.append(b"}\n")
-        return b"".join(parts)
+        if process is None:
+            return self._agent_event(event)
+        this = process.json_text or process.json()
+        above = f',"parent":{parent.json_text or parent.json()}' if parent is not None else ""
+        extra = process.extra_json() if self._extras else ""
+        if not isinstance(event, ExitEvent):
+            return f'{{"process_exec":{{"process":{this}{above}}}{self._node}{process.start_time}{self._end}{extra}}}\n'
+        stamp = self._rfc3339(event.time)
+        signal = f',"signal":"{event.signal}"' if event.signal else ""
+        status = f',"status":{event.status}' if event.status else ""
+        return (
+            f'{{"process_exit":{{"process":{this}{above}{signal}{status},"time":"{stamp}"}}'
+            f"{self._node}{stamp}{self._end}{extra}}}\n"
+        )
+
+    def _agent_event(self, event: Event) -> str:
+        assert isinstance(event, LossEvent)
+        stamp = self._rfc3339(event.time)
+        loss = {"where": event.where, "reason": event.reason, "dropped": event.dropped}
+        extra = f',"lictor":{_encoder.encode({"loss": loss}).decode()}' if self._extras else ""
+        body = f'"rate_limit_info":{{"number_of_dropped_process_events":"{event.dropped}"}}'
+        return f"{{{body}{self._node}{stamp}{self._end}{extra}}}\n"

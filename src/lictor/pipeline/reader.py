@@ -18,6 +18,7 @@ from lictor.track.processes import Tracker
 from lictor.wire.records import Kind, RecordError
 
 _log = log.get("pipeline")
+_CLONE, _EXEC, _EXIT, _CHUNK = map(int, Kind)
 _BATCH = 1 << 20
 _BUSY_WAIT_S = 0.05
 
@@ -61,8 +62,7 @@ class Reader:
         self._drain_bulk()
         events: list[Event] = []
         if used:
-            self._process_records(used, events)
-            self._tracker.sweep()
+            self._process_records(bytes(memoryview(self._priority_buffer)[:used]), events)
         self.priority_sequence.end_batch()
         self.bulk_sequence.end_batch()
         self.stats.rounds += 1
@@ -96,7 +96,7 @@ class Reader:
         while ring.consumed() < target:
             used, _ = ring.drain(self._bulk_buffer)
             if used:
-                self._keep_chunks(used)
+                self._keep_chunks(bytes(memoryview(self._bulk_buffer)[:used]))
             elif not deadline:
                 deadline = time.monotonic() + _BUSY_WAIT_S
             elif time.monotonic() > deadline:
@@ -104,42 +104,47 @@ class Reader:
             else:
                 time.sleep(0.0001)
 
-    def _keep_chunks(self, used: int) -> None:
-        buffer, header = self._bulk_buffer, self._decoder.header
-        at = 0
-        while at < used:
-            size, kind, _, cpu, seq, _ = header(buffer, at)
+    def _keep_chunks(self, batch: bytes) -> None:
+        header, see = self._decoder.header, self.bulk_sequence.see
+        at, end = 0, len(batch)
+        while at < end:
+            size, kind, _, cpu, seq, _ = header(batch, at)
             self.stats.records += 1
-            if not self._plausible(size, used - at):
+            if not self._plausible(size, end - at):
                 break
-            self.bulk_sequence.see(cpu, seq)
+            see(cpu, seq)
             try:
-                if kind != Kind.CHUNK:
+                if kind != _CHUNK:
                     raise RecordError(f"kind {kind} in the bulk ring")
-                self._tracker.chunks.add(*self._decoder.chunk(buffer, at, size))
+                self._tracker.chunks.add(*self._decoder.chunk(batch, at, size))
             except RecordError as error:
                 self._bad(error)
             at += size + 7 & ~7
-        self.stats.bytes += used
+        self.stats.bytes += end
 
-    def _process_records(self, used: int, events: list[Event]) -> None:
-        buffer, decoder, tracker = self._priority_buffer, self._decoder, self._tracker
-        header, see = decoder.header, self.priority_sequence.see
-        at = 0
-        while at < used:
-            size, kind, _, cpu, seq, _ = header(buffer, at)
-            self.stats.records += 1
-            if not self._plausible(size, used - at):
+    def _process_records(self, batch: bytes, events: list[Event]) -> None:
+        decoder, tracker = self._decoder, self._tracker
+        header, see, expected = decoder.header, self.priority_sequence.see, self.priority_sequence.expected
+        least = decoder.header_size
+        at, end = 0, len(batch)
+        records = 0
+        while at < end:
+            size, kind, _, cpu, seq, _ = header(batch, at)
+            records += 1
+            if not least <= size <= end - at and not self._plausible(size, end - at):
                 break
-            see(cpu, seq)
+            if expected.get(cpu) == seq:
+                expected[cpu] = seq + 1
+            else:
+                see(cpu, seq)
             event: Event | None = None
             try:
-                if kind == Kind.EXEC:
-                    event = tracker.exec(*decoder.exec(buffer, at, size))
-                elif kind == Kind.EXIT:
-                    event = tracker.exit(decoder.exit(buffer, at, size))
-                elif kind == Kind.CLONE:
-                    tracker.clone(decoder.clone(buffer, at, size))
+                if kind == _EXEC:
+                    event = tracker.exec(decoder.exec(batch, at, size))
+                elif kind == _EXIT:
+                    event = tracker.exit(decoder.exit(batch, at, size))
+                elif kind == _CLONE:
+                    tracker.clone(decoder.clone(batch, at, size))
                 else:
                     raise RecordError(f"kind {kind} in the priority ring")
             except RecordError as error:
@@ -147,7 +152,8 @@ class Reader:
             if event is not None:
                 events.append(event)
             at += size + 7 & ~7
-        self.stats.bytes += used
+        self.stats.records += records
+        self.stats.bytes += end
 
     def _plausible(self, size: int, left: int) -> bool:
         """Whether a record's own size can be true. If not, the rest of the batch cannot be found."""

@@ -11,23 +11,22 @@ class Sequence:
     """The numbers of one ring. `lost` counts gaps that stayed open."""
 
     def __init__(self) -> None:
-        self._expected: dict[int, int] = {}
+        self.expected: dict[int, int] = {}  # cpu -> the number that comes next
         self._open: dict[tuple[int, int], int] = {}  # (cpu, number) -> batches it has been missing
-        self._ranges: int = 0
         self.lost = 0
 
     def see(self, cpu: int, number: int) -> None:
         """A record arrived."""
-        expected = self._expected.get(cpu, 0)
+        expected = self.expected.get(cpu, 0)
         if number == expected:
-            self._expected[cpu] = number + 1
+            self.expected[cpu] = number + 1
         elif number > expected:
             # A whole ring of records can be missing: beyond what reordering explains, count at once.
             first = max(expected, number - _WINDOW)
             self.lost += first - expected
             for missing in range(first, number):
                 self._open[cpu, missing] = 0
-            self._expected[cpu] = number + 1
+            self.expected[cpu] = number + 1
         else:
             self._open.pop((cpu, number), None)
 

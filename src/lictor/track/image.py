@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import base64
-from dataclasses import dataclass, field
+from binascii import b2a_base64
+from dataclasses import dataclass
 from functools import lru_cache
 
 import msgspec
 
 from lictor.catalog.process import capability_names, secure_bit_names
 from lictor.clock import WallClock
-from lictor.model.event import ProcessForms
+from lictor.model.forms import Own, ProcessForms, Template, TemplateForms, WholeForms
 from lictor.model.process import (
     BinaryProperties,
     Capabilities,
@@ -25,30 +25,38 @@ from lictor.model.process import (
 )
 from lictor.track import text
 from lictor.track.container import short_id
-from lictor.wire.records import Credentials, Decoder, Exec, ExecFlag, Field, NamespaceInodes, ProcessFlag
+from lictor.wire.records import Common, Credentials, Decoder, ExecFlag, NamespaceInodes, ProcessFlag
 
 Key = tuple[int, int]  # (tgid, ktime): names a process image, as struct process_key does
 
 
-@dataclass(slots=True, eq=False)
 class Image:
     """One image of one process: from an exec (or a fork, or the scan) to the next exec or the exit.
 
     `parent` is the image it came from. `depth` counts that chain, so that it can be cut before it grows for ever.
-    `forms` of a fork that has not been asked about is made when it is.
+    `forms` of a fork that has not been asked about is made when it is. `flags` are those of `ProcessFlag`.
+    `parent_key` says who the parent was where its image is not at hand.
     """
 
-    key: Key
-    parent: Image | None
-    parent_key: Key | None
-    cgroup_id: int = 0
-    in_init_tree: bool = False
-    kernel_thread: bool = False
-    start: int = 0  # boot-clock ns that `start_time` shows
-    forms: ProcessForms | None = None
-    exited: bool = False
-    depth: int = 0
-    tombstone: bool = field(default=False)
+    __slots__ = ("depth", "exited", "flags", "forms", "ktime", "parent", "parent_key", "tgid")
+
+    def __init__(
+        self,
+        tgid: int,
+        ktime: int,
+        parent: Image | None,
+        flags: int = 0,
+        forms: ProcessForms | None = None,
+        parent_key: Key | None = None,
+    ) -> None:
+        self.tgid = tgid
+        self.ktime = ktime
+        self.parent = parent
+        self.flags = flags
+        self.forms = forms
+        self.parent_key = parent_key
+        self.exited = False
+        self.depth: int = 0 if parent is None else parent.depth + 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,92 +70,100 @@ class Detail:
 
 
 class ImageBuilder:
-    """Builds the public form of an image. Keeps what many processes share: credentials, namespaces, names."""
+    """Builds the public forms of images. Keeps what many processes share: credentials, namespaces, names."""
 
     def __init__(self, decoder: Decoder, clock: WallClock, detail: Detail, host: NamespaceInodes) -> None:
+        self.decoder = decoder
         self._clock = clock
         self.detail = detail
         self._host = host
-        self._prefix = detail.node_name
-        self.credentials = lru_cache(maxsize=4096)(decoder.credentials)
+        self._prefix = f"{detail.node_name}:"
+        self._credentials = lru_cache(maxsize=4096)(decoder.credentials)
         self._namespaces = lru_cache(maxsize=4096)(lambda packed: self.public_namespaces(decoder.namespaces(packed)))
         self._public_credentials = lru_cache(maxsize=4096)(self._make_credentials)
 
-    def exec_id(self, key: Key) -> str:
-        return base64.b64encode(f"{self._prefix}:{key[1]}:{key[0]}".encode()).decode()
+    def exec_id(self, tgid: int, ktime: int) -> str:
+        """Base64 of `node:ktime:tgid`."""
+        return b2a_base64(f"{self._prefix}{ktime}:{tgid}".encode(), newline=False).decode()
+
+    def parent_exec_id(self, image: Image) -> str:
+        """Empty for a process that has no parent, or none that is known of."""
+        if image.parent is not None:
+            return self.exec_id(image.parent.tgid, image.parent.ktime)
+        return self.exec_id(*image.parent_key) if image.parent_key else ""
 
     def time(self, boot_ns: int) -> str:
         return self._clock.rfc3339(boot_ns)
 
-    def from_exec(
-        self, record: Exec, fields: dict[int, bytes], parent_id: str, cgroup: str, container: str
-    ) -> ProcessForms:
-        """The image that an exec record describes. `fields` has the bytes of each `Field`."""
-        cred = self.credentials(record.cred)
-        bits = record.exec_flags
-        process_bits = record.process_flags
-        executable = text.path_text(fields[Field.EXE])
-        if bits & ExecFlag.PATH_DELETED or record.nlink == 0:
+    def template(self, common: Common, cgroup: str, container: str) -> Template:
+        """What all images with this common part show alike."""
+        cred = self._credentials(common.cred)
+        bits = common.exec_flags
+        executable = text.path_text(common.exe)
+        if bits & ExecFlag.PATH_DELETED or common.nlink == 0:
             executable += " (deleted)"
-        cwd = text.path_text(fields[Field.CWD])
-        name = text.path_text(fields[Field.FILENAME])
+        cwd = text.path_text(common.cwd)
+        name = text.path_text(common.filename)
         binary = text.binary_path(name, executable, cwd, bool(bits & ExecFlag.INTERPRETED))
-        raw_args = fields[Field.ARGS]
-        cut = bool(bits & ExecFlag.ARGS_TRUNCATED)
-        arguments, argv = text.arguments(raw_args, cut)
-        key = (record.key_tgid, record.key_ktime)
         detail = self.detail
         process = Process(
-            exec_id=self.exec_id(key),
-            pid=record.key_tgid,
             uid=cred.euid,
             cwd=cwd,
             binary=binary,
-            arguments=arguments,
-            flags=text.exec_flags(bits, process_bits, cwd == "/"),
-            start_time=self._clock.rfc3339(record.key_ktime),
+            flags=text.exec_flags(bits, common.process_flags, cwd == "/"),
             auid=cred.loginuid,
             docker=short_id(container),
-            parent_exec_id=parent_id,
             cap=_capabilities(cred) if detail.credentials else None,
-            ns=self._namespaces(record.ns) if detail.namespaces else None,
-            tid=record.key_tgid,
-            process_credentials=self._public_credentials(record.cred, record.ns) if detail.credentials else None,
-            binary_properties=_binary_properties(record, cred, executable) if detail.credentials else None,
-            in_init_tree=bool(process_bits & ProcessFlag.IN_INIT_TREE),
-            environment_variables=text.environment(fields[Field.ENV]),
+            ns=self._namespaces(common.ns) if detail.namespaces else None,
+            process_credentials=self._public_credentials(common.cred, common.ns) if detail.credentials else None,
+            binary_properties=_binary_properties(common, cred, executable) if detail.credentials else None,
+            in_init_tree=bool(common.process_flags & ProcessFlag.IN_INIT_TREE),
         )
         if not detail.extras:
-            return ProcessForms(process)
-        missing = record.args_total - len(raw_args)
-        if record.env_total:
-            missing += record.env_total - len(fields[Field.ENV])
+            return Template(process, None)
         extra = ProcessExtra(
             executable=executable if executable != binary else "",
             cgroup=cgroup,
-            cgroup_id=str(record.cgroup_id),
+            cgroup_id=str(common.cgroup_id),
             container_id=container,
-            session_id=record.session,
-            tty=text.tty_name(record.tty),
-            truncated_bytes=missing,
-            argv=argv,
+            session_id=common.session,
+            tty=text.tty_name(common.tty),
         )
-        return ProcessForms(process, extra)
+        return Template(process, extra)
+
+    def forms(
+        self,
+        template: Template,
+        tgid: int,
+        ktime: int,
+        parent_id: str,
+        args: bytes,
+        env: bytes,
+        cut: bool,
+        missing: int,
+    ) -> ProcessForms:
+        """An image of a template. `cut`: `args` is not all; `missing`: bytes of arguments and environment not here."""
+        arguments, argv = text.arguments(args, cut)
+        own = None
+        if argv or env or missing:
+            own = Own(text.environment(env), missing, argv)
+        stamp = self._clock.rfc3339(ktime)
+        return TemplateForms(template, self.exec_id(tgid, ktime), tgid, stamp, parent_id, arguments, own)
 
     def clone_of(self, image: Image) -> ProcessForms:
         """A fork without exec shares its creator's image and differs in who and when it is."""
         above = image.parent
         forms = above.forms if above else None
         process = forms.process if forms else Process(flags="unknown")
-        return ProcessForms(
+        return WholeForms(
             msgspec.structs.replace(
                 process,
-                exec_id=self.exec_id(image.key),
-                pid=image.key[0],
-                tid=image.key[0],
-                start_time=self._clock.rfc3339(image.start or image.key[1]),
-                parent_exec_id=self.exec_id(image.parent_key) if image.parent_key else "",
-                in_init_tree=image.in_init_tree,
+                exec_id=self.exec_id(image.tgid, image.ktime),
+                pid=image.tgid,
+                tid=image.tgid,
+                start_time=self._clock.rfc3339(image.ktime),
+                parent_exec_id=self.parent_exec_id(image),
+                in_init_tree=bool(image.flags & ProcessFlag.IN_INIT_TREE),
                 flags=_without_clone(process.flags),
                 binary_properties=None,
             ),
@@ -164,7 +180,7 @@ class ImageBuilder:
         )
 
     def _make_credentials(self, packed: bytes, packed_ns: bytes) -> ProcessCredentials:
-        cred = self.credentials(packed)
+        cred = self._credentials(packed)
         ns = self._namespaces(packed_ns)
         return ProcessCredentials(
             uid=cred.uid,
@@ -202,16 +218,16 @@ _RAISED = (
 )
 
 
-def _binary_properties(record: Exec, cred: Credentials, executable: str) -> BinaryProperties | None:
-    raised = tuple(name for bit, name in _RAISED if record.exec_flags & bit)
+def _binary_properties(common: Common, cred: Credentials, executable: str) -> BinaryProperties | None:
+    raised = tuple(name for bit, name in _RAISED if common.exec_flags & bit)
     file = None
-    if record.nlink == 0:
-        file = FileProperties(InodeProperties(str(record.inode), record.nlink), executable)
+    if common.nlink == 0:
+        file = FileProperties(InodeProperties(str(common.inode), common.nlink), executable)
     if not raised and file is None:
         return None
     return BinaryProperties(
-        setuid=cred.euid if record.exec_flags & ExecFlag.RAISED_SETUID else None,
-        setgid=cred.egid if record.exec_flags & ExecFlag.RAISED_SETGID else None,
+        setuid=cred.euid if common.exec_flags & ExecFlag.RAISED_SETUID else None,
+        setgid=cred.egid if common.exec_flags & ExecFlag.RAISED_SETGID else None,
         privileges_changed=raised,
         file=file,
     )

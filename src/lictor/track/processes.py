@@ -1,8 +1,8 @@
 """Who is alive, who was, and who came from whom: process records in, events out. No I/O.
 
-Images are found by key. An exited image stays for a while, because records of the bulk ring may still name it;
-after that it lives as long as a living child refers to it. Every table here is bounded by the processes that live
-plus `_EXITED_KEPT`.
+A living image is found by its tgid. An exited one stays for a while, because late records may still name it; after
+that it lives as long as a living child refers to it. Every table here is bounded by the processes that live plus
+twice `_EXITED_KEPT`.
 """
 
 from __future__ import annotations
@@ -10,12 +10,17 @@ from __future__ import annotations
 from collections import OrderedDict, deque
 
 from lictor.catalog.process import signal_name
-from lictor.model.event import Event, ExecEvent, ExitEvent, ProcessForms
+from lictor.model.event import Event, ExecEvent, ExitEvent
+from lictor.model.forms import ProcessForms, Template
 from lictor.track.container import container_id
 from lictor.track.image import Image, ImageBuilder, Key
 from lictor.track.waiting import Chunks
-from lictor.wire.records import Clone, Exec, ExecFlag, Exit, Field, ProcessFlag, lengths
+from lictor.wire.records import NOTHING_CHAINED, Clone, Common, Exec, ExecFlag, Exit, Field, ProcessFlag
 
+_PATHS = (Field.FILENAME, Field.EXE, Field.CWD, Field.CGROUP)
+_KTHREAD = int(ProcessFlag.KTHREAD)  # plain numbers: looking at a member of an enum costs more than a branch
+_TABLE_ENTRY_STAYS = ProcessFlag.TOMBSTONE | ProcessFlag.UNKNOWN
+_TEMPLATES, _TEMPLATE_KEY = 2048, 1024  # how many are kept, and the longest key in bytes
 TICK_NS = 10_000_000  # /proc tells births in ticks of 1/100 s (bpf/read/task.h)
 _EXITED_KEPT = 1024
 _DEPTH = 64
@@ -48,154 +53,165 @@ class Tracker:
         self.misses = 0
         self.forgotten = 0
         self.unnamed_cgroups = 0
-        self._images: dict[Key, Image] = {}
+        # Common part of an exec -> its template, and whether the process was forked since its last exec.
+        self._templates: dict[bytes, tuple[Template, bool]] = {}
         self._live: dict[int, Image] = {}
-        self._exited: deque[Image] = deque()
+        # Two generations: when the younger is full it becomes the older, and what was the older is forgotten.
+        self._exited: dict[Key, Image] = {}
+        self._exited_before: dict[Key, Image] = {}
         self.tombstones: deque[tuple[int, Key]] = deque()  # (exit time, key): entries for the sensor to remove
 
     def __len__(self) -> int:
-        return len(self._images)
-
-    def live_tgids(self) -> list[int]:
-        return list(self._live)
+        return len(self._live) + len(self._exited) + len(self._exited_before)
 
     def add_scanned(self, image: Image) -> None:
         """A process that lived before the agent. One that a record already told of is newer and stays."""
-        if image.key[0] not in self._live:
+        if image.tgid not in self._live:
             self._enter(image)
 
-    def find(self, key: Key) -> Image | None:
+    def find(self, tgid: int, ktime: int) -> Image | None:
         """The image of a key. A birth time that was rounded to a tick on one side only still finds it."""
-        image = self._images.get(key)
-        if image is not None:
+        image = self._live.get(tgid)
+        if image is not None and image.ktime == ktime:
             return image
-        image = self._live.get(key[0])
-        if image is not None and image.key[1] // TICK_NS == key[1] // TICK_NS:
+        key = (tgid, ktime)
+        gone = self._exited.get(key) or self._exited_before.get(key)
+        if gone is not None:
+            return gone
+        if image is not None and image.ktime // TICK_NS == ktime // TICK_NS:
             return image
         return None
 
     def clone(self, record: Clone) -> None:
         """A new thread group. No event: its image is its creator's until it execs."""
-        parent_key = (record.parent_tgid, record.parent_ktime)
-        parent = self.find(parent_key)
+        _, ktime, tgid, parent_ktime, parent_tgid, flags = record
+        parent = self._live.get(parent_tgid)
+        if parent is None or parent.ktime != parent_ktime:
+            parent = self.find(parent_tgid, parent_ktime)
         if parent is None:
             self.misses += 1
-        self._enter(
-            Image(
-                key=(record.key_tgid, record.key_ktime),
-                parent=parent,
-                parent_key=parent.key if parent else parent_key,
-                cgroup_id=parent.cgroup_id if parent else 0,
-                in_init_tree=bool(record.flags & ProcessFlag.IN_INIT_TREE),
-                kernel_thread=bool(record.flags & ProcessFlag.KTHREAD),
-                start=record.key_ktime,
-            )
-        )
-
-    def exec(self, record: Exec, data: bytes) -> Event:
-        """A new image of a process. Its parent is the creator after a fork, else the image it replaced."""
-        fields, short = self._fields(record, data)
-        if short:
-            record = record._replace(exec_flags=record.exec_flags | ExecFlag.ARGS_TRUNCATED)
-        before = self._live.get(record.key_tgid)
-        if record.process_flags & ProcessFlag.CLONED:
-            parent_key: Key = (record.parent_tgid, record.parent_ktime)
+            self._enter(Image(tgid, ktime, None, flags, None, (parent_tgid, parent_ktime)))
         else:
-            parent_key = (record.key_tgid, record.previous)
-        parent = self.find(parent_key)
+            self._enter(Image(tgid, ktime, parent, flags))
+
+    def exec(self, record: Exec) -> Event:
+        """A new image of a process. Its parent is the creator after a fork, else the image it replaced."""
+        (
+            time, ktime, tgid, previous, parent_ktime, parent_tgid, args_total, env_total, chained, common, args, env,
+        ) = record  # fmt: skip
+        known = self._templates.get(common)
+        if known is None or chained != NOTHING_CHAINED:
+            known, args, env = self._describe((tgid, ktime), common, chained, args, env)
+        template, cloned = known
+        parent_key = (parent_tgid, parent_ktime) if cloned else (tgid, previous)
+        before = self._live.get(tgid)
+        if before is not None and before.ktime == previous:
+            parent = before.parent if cloned else before
+        else:
+            parent = self.find(*parent_key)
         if parent is None:
             self.misses += 1
-        cgroup, container = self._cgroup(record, fields[Field.CGROUP])
-        image = Image(
-            key=(record.key_tgid, record.key_ktime),
-            parent=parent,
-            parent_key=parent.key if parent else parent_key,
-            cgroup_id=record.cgroup_id,
-            in_init_tree=bool(record.process_flags & ProcessFlag.IN_INIT_TREE),
-            start=record.key_ktime,
-        )
-        parent_id = self.builder.exec_id(image.parent_key or parent_key)
-        image.forms = self.builder.from_exec(record, fields, parent_id, cgroup, container)
-        if before is not None:
-            self._retire(before)
-        self._enter(image)
-        return ExecEvent(record.time, image.forms, self._forms(parent))
+            above = None
+            parent_id = self.builder.exec_id(*parent_key)
+        else:
+            above = parent.forms or self._made(parent)
+            parent_id = above.exec_id
+        cut = args_total - len(args)
+        missing = cut + env_total - len(env) if env_total else cut
+        forms = self.builder.forms(template, tgid, ktime, parent_id, args, env, cut > 0, missing)
+        self._enter(Image(tgid, ktime, parent, 0, forms, parent_key))
+        return ExecEvent(time, forms, above)
 
     def exit(self, record: Exit) -> Event | None:
         """The end of a thread group. None for kernel threads and for ends already told."""
-        key = (record.key_tgid, record.key_ktime)
-        image = self.find(key)
-        if record.flags & (ProcessFlag.TOMBSTONE | ProcessFlag.UNKNOWN):
-            self.tombstones.append((record.time, key))
+        time, ktime, tgid, parent_ktime, parent_tgid, flags, code = record
+        image = self._live.get(tgid)
+        if image is None or image.ktime != ktime:
+            image = self.find(tgid, ktime)
+        if flags & _TABLE_ENTRY_STAYS:
+            self.tombstones.append((time, (tgid, ktime)))
         if image is None:
-            if record.flags & ProcessFlag.KTHREAD:
+            if flags & _KTHREAD:
                 return None
             self.forgotten += 1
-            parent_key = (record.parent_tgid, record.parent_ktime) if record.parent_tgid else None
-            image = Image(key=key, parent=None, parent_key=parent_key, start=record.start)
-            image.parent = self.find(parent_key) if parent_key else None
+            parent_key = (parent_tgid, parent_ktime) if parent_tgid else None
+            image = Image(tgid, ktime, self.find(*parent_key) if parent_key else None, 0, None, parent_key)
         elif image.exited:
             return None
-        forms, parent = self._forms(image), self._forms(image.parent)
-        self._retire(image)
-        if forms is None or image.kernel_thread or record.flags & ProcessFlag.KTHREAD:
+        else:
+            del self._live[tgid]
+            self._retire(image)
+        if (flags | image.flags) & _KTHREAD:
             return None
-        return ExitEvent(record.time, forms, parent, signal_name(record.code & 0x7F), record.code >> 8 & 0xFF)
-
-    def sweep(self) -> None:
-        """Forget exited images beyond those kept for late records. Called once per batch."""
-        while len(self._exited) > _EXITED_KEPT:
-            self._images.pop(self._exited.popleft().key, None)
+        parent = image.parent
+        forms = image.forms or self._made(image)
+        above = None if parent is None else parent.forms or self._made(parent)
+        signal = signal_name(code & 0x7F) if code & 0x7F else ""
+        return ExitEvent(time, forms, above, signal, code >> 8 & 0xFF)
 
     def _enter(self, image: Image) -> None:
-        parent = image.parent
-        if parent is not None:
-            image.depth = parent.depth + 1
-            if image.depth % _DEPTH == 0:
-                _cut(image)
-        stale = self._live.get(image.key[0])
-        if stale is not None and stale.key != image.key:
-            self._retire(stale)
-        self._images[image.key] = image
-        self._live[image.key[0]] = image
+        if image.depth and not image.depth % _DEPTH:
+            _cut(image)
+        before = self._live.get(image.tgid)
+        if before is not None:
+            self._retire(before)
+        self._live[image.tgid] = image
 
     def _retire(self, image: Image) -> None:
-        if image.exited:
-            return
         image.exited = True
-        if self._live.get(image.key[0]) is image:
-            del self._live[image.key[0]]
-        if image.key in self._images:
-            self._exited.append(image)
+        self._exited[image.tgid, image.ktime] = image
+        if len(self._exited) >= _EXITED_KEPT:
+            self._exited_before = self._exited
+            self._exited = {}
 
-    def _forms(self, image: Image | None) -> ProcessForms | None:
-        if image is None:
-            return None
-        if image.forms is None:
-            self._forms(image.parent)
-            image.forms = self.builder.clone_of(image)
+    def _made(self, image: Image) -> ProcessForms:
+        """The forms of an image, made now if nobody asked before. Its creator's come first: a fork shares them."""
+        missing = []
+        above: Image | None = image
+        while above is not None and above.forms is None:
+            missing.append(above)
+            above = above.parent
+        for one in reversed(missing):
+            one.forms = self.builder.clone_of(one)
+        assert image.forms is not None
         return image.forms
 
-    def _fields(self, record: Exec, data: bytes) -> tuple[dict[int, bytes], bool]:
-        """The bytes of every field, and whether pieces of a chained one were lost on the way."""
-        fields: dict[int, bytes] = {}
+    def _describe(
+        self, key: Key, packed: bytes, chained: bytes, args: bytes, env: bytes
+    ) -> tuple[tuple[Template, bool], bytes, bytes]:
+        """The template of an exec that was not met before, or that has fields among the chunks; and its arguments."""
+        decoder = self.builder.decoder
+        common = decoder.common(packed)
+        fields = {Field.ARGS: args, Field.ENV: env}
+        fields |= {field: getattr(common, field.name.lower()) for field in _PATHS}
         short = False
-        at = 0
-        for field, (inline, chained) in enumerate(lengths(record)):
-            fields[field] = data[at : at + inline]
-            at += inline
-            if chained:
-                fields[field] = got = self.chunks.take(record.key_tgid, record.key_ktime, field)
-                short = short or len(got) < chained
-        return fields, short
+        for field in Field:
+            length = decoder.chained(chained, field)
+            if length:
+                fields[field] = got = self.chunks.take(*key, field)
+                short = short or len(got) < length
+        if short:
+            common = common._replace(exec_flags=common.exec_flags | ExecFlag.ARGS_TRUNCATED)
+        common = common._replace(
+            filename=fields[Field.FILENAME], exe=fields[Field.EXE], cwd=fields[Field.CWD], cgroup=fields[Field.CGROUP]
+        )
+        cgroup = self._cgroup(common)
+        template = self.builder.template(common, *(cgroup or ("", "")))
+        known = template, bool(common.process_flags & ProcessFlag.CLONED)
+        plain = not short and not any(decoder.chained(chained, field) for field in _PATHS)
+        if plain and cgroup and len(packed) <= _TEMPLATE_KEY:
+            self._templates[packed] = known
+            if len(self._templates) > _TEMPLATES:
+                self._templates.pop(next(iter(self._templates)))
+        return known, fields[Field.ARGS], fields[Field.ENV]
 
-    def _cgroup(self, record: Exec, path: bytes) -> tuple[str, str]:
-        if path and not record.exec_flags & ExecFlag.CGROUP_ERROR:
-            return self.cgroups.learn(record.cgroup_id, path.decode(errors="replace"))
-        known = self.cgroups.get(record.cgroup_id)
+    def _cgroup(self, common: Common) -> tuple[str, str] | None:
+        """Path and container of the cgroup, if they are known."""
+        if common.cgroup and not common.exec_flags & ExecFlag.CGROUP_ERROR:
+            return self.cgroups.learn(common.cgroup_id, common.cgroup.decode(errors="replace"))
+        known = self.cgroups.get(common.cgroup_id)
         if known is None:
             self.unnamed_cgroups += 1
-            return "", ""
         return known
 
 
@@ -206,5 +222,6 @@ def _cut(image: Image) -> None:
         if above is None:
             return
         above = above.parent
-    if above is not None:
+    if above is not None and above.parent is not None:
+        above.parent_key = above.parent.tgid, above.parent.ktime
         above.parent = None

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import struct
 from enum import IntEnum
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
 from lictor.wire.btf import Btf
 from lictor.wire.layout import compile_layout
@@ -61,18 +61,18 @@ class ExecFlag(IntEnum):
 
 
 class Field(IntEnum):
-    """enum exec_field: what follows an exec record, in this order."""
+    """enum exec_field: what follows an exec record, the highest first."""
 
-    FILENAME = 0
-    EXE = 1
-    CWD = 2
-    CGROUP = 3
-    ARGS = 4
-    ENV = 5
+    ENV = 0
+    ARGS = 1
+    CGROUP = 2
+    CWD = 3
+    EXE = 4
+    FILENAME = 5
 
 
-FIELDS = len(Field)
 FIELD_SLOTS = 8
+NOTHING_CHAINED = bytes(4 * FIELD_SLOTS)
 
 
 class Header(NamedTuple):
@@ -86,30 +86,22 @@ class Header(NamedTuple):
     time: int
 
 
-class Clone(NamedTuple):
-    """struct clone_record"""
-
-    time: int
-    key_ktime: int
-    key_tgid: int
-    parent_ktime: int
-    parent_tgid: int
-    flags: int
-    nspid: int
-
-
-class Exit(NamedTuple):
-    """struct exit_record. `code` as wait(2) gives it."""
-
-    time: int
-    key_ktime: int
-    key_tgid: int
-    tid: int
-    parent_ktime: int
-    parent_tgid: int
-    flags: int
-    code: int
-    start: int
+# Records of the priority ring are plain tuples: a named one costs more than all the rest of its decoding.
+# struct clone_record: time, ktime, tgid, parent's ktime and tgid, flags
+Clone = tuple[int, int, int, int, int, int]
+_CLONE_FIELDS = ("time", "key_ktime", "key_tgid", "parent_ktime", "parent_tgid", "flags")
+# struct exit_record: time, ktime, tgid, parent's ktime and tgid, flags, code as wait(2) gives it
+Exit = tuple[int, int, int, int, int, int, int]
+_EXIT_FIELDS = (*_CLONE_FIELDS, "code")
+# struct exec_record, the part that differs from exec to exec: time, ktime, tgid, ktime of the image before, parent's
+# ktime and tgid, bytes of arguments and of environment there were, lengths of chained fields, common, args, env.
+# `common` is the rest, packed: it is the same for many execs, so it is looked up whole, and decoded
+# (`Decoder.common`) only when it is new.
+Exec = tuple[int, int, int, int, int, int, int, int, bytes, bytes, bytes, bytes]
+_EXEC_FIELDS = (
+    "time", "key_ktime", "key_tgid", "previous", "parent_ktime", "parent_tgid", "args_total", "env_total",
+    "chained_len", "inline_len*8",
+)  # fmt: skip
 
 
 class Chunk(NamedTuple):
@@ -122,47 +114,24 @@ class Chunk(NamedTuple):
     len: int
 
 
-class Exec(NamedTuple):
-    """struct exec_record. `cred` and `ns` stay packed: few distinct ones exist, so they are looked up whole."""
+class Common(NamedTuple):
+    """What execs of one program by one user in one place share. `cred` and `ns` stay packed, for the same reason."""
 
-    time: int
-    key_ktime: int
-    key_tgid: int
-    tid: int
-    previous: int
-    parent_ktime: int
-    parent_tgid: int
-    start: int
-    cgroup_id: int
-    inode: int
-    cred: bytes
-    ns: bytes
+    process_flags: int
+    exec_flags: int
+    session: int
+    tty: int
     dev: int
     nlink: int
     mode: int
-    process_flags: int
-    exec_flags: int
-    nspid: int
-    session: int
-    tty: int
-    args_total: int
-    env_total: int
-    inline_0: int
-    inline_1: int
-    inline_2: int
-    inline_3: int
-    inline_4: int
-    inline_5: int
-    inline_6: int
-    inline_7: int
-    chained_0: int
-    chained_1: int
-    chained_2: int
-    chained_3: int
-    chained_4: int
-    chained_5: int
-    chained_6: int
-    chained_7: int
+    ns: bytes
+    cred: bytes
+    cgroup_id: int
+    inode: int
+    filename: bytes
+    exe: bytes
+    cwd: bytes
+    cgroup: bytes
 
 
 class Credentials(NamedTuple):
@@ -201,9 +170,7 @@ class NamespaceInodes(NamedTuple):
     user: int
 
 
-_INLINE = Exec._fields.index("inline_0")
-_CHAINED = Exec._fields.index("chained_0")
-_EXEC_FIELDS = (*Exec._fields[:_INLINE], "inline_len*8", "chained_len*8")
+_COMMON_FIELDS = ("inline_len*8", *Common._fields[: Common._fields.index("filename")])
 
 
 class Decoder:
@@ -215,39 +182,66 @@ class Decoder:
 
         self.header = layout("record_header", Header._fields).unpack_from
         self.header_size = btf.size_of("record_header")
-        self._clone = layout("clone_record", Clone._fields)
-        self._exit = layout("exit_record", Exit._fields)
+        self._clone = layout("clone_record", _CLONE_FIELDS)
+        self._exit = layout("exit_record", _EXIT_FIELDS)
         self._chunk = layout("chunk_record", Chunk._fields)
         self._chunk_data = next(m for m in btf.struct("chunk_record") if m.name == "data")
         self._exec = layout("exec_record", _EXEC_FIELDS)
+        self._common = layout("exec_record", _COMMON_FIELDS)
+        lengths = next(m for m in btf.struct("exec_record") if m.name == "inline_len")
+        self._common_at = lengths.offset + lengths.size // lengths.count * Field.CGROUP
         self._credentials = layout("credentials", Credentials._fields)
         self._namespaces = layout("namespaces", NamespaceInodes._fields)
 
-    def clone(self, buffer: bytes | bytearray, at: int, size: int) -> Clone:
+    def clone(self, batch: bytes, at: int, size: int) -> Clone:
         self._fits(size, self._clone.size, self._clone.size)
-        return Clone._make(self._clone.unpack_from(buffer, at))
+        return self._clone.unpack_from(batch, at)
 
-    def exit(self, buffer: bytes | bytearray, at: int, size: int) -> Exit:
+    def exit(self, batch: bytes, at: int, size: int) -> Exit:
         self._fits(size, self._exit.size, self._exit.size)
-        return Exit._make(self._exit.unpack_from(buffer, at))
+        return self._exit.unpack_from(batch, at)
 
-    def chunk(self, buffer: bytes | bytearray, at: int, size: int) -> tuple[Chunk, bytes]:
+    def chunk(self, batch: bytes, at: int, size: int) -> tuple[Chunk, bytes]:
         """A piece of a long field, and its bytes."""
         self._fits(size, self._chunk.size, self._chunk.size)
-        chunk = Chunk._make(self._chunk.unpack_from(buffer, at))
+        chunk = Chunk._make(self._chunk.unpack_from(batch, at))
         if chunk.len > self._chunk_data.size or chunk.field >= len(Field):
             raise RecordError(f"a chunk of {chunk.len} bytes of field {chunk.field}")
         start = at + self._chunk_data.offset
-        return chunk, bytes(buffer[start : start + chunk.len])
+        return chunk, batch[start : start + chunk.len]
 
-    def exec(self, buffer: bytes | bytearray, at: int, size: int) -> tuple[Exec, bytes]:
-        """An exec record, and the variable data behind it: the fields one after another."""
+    def exec(self, batch: bytes, at: int, size: int) -> Exec:
         fixed = self._exec.size
-        self._fits(size, fixed, len(buffer))
-        record = Exec._make(self._exec.unpack_from(buffer, at))
-        if fixed + sum(cast(tuple[int, ...], record[_INLINE:_CHAINED])) > size:
+        if not fixed <= size <= len(batch) - at:
+            raise RecordError(f"an exec record of {size} bytes where at least {fixed} were expected")
+        # One by one: this runs for every exec, and a starred target would make a list of each.
+        (
+            time, ktime, tgid, previous, parent_ktime, parent_tgid, args_total, env_total,
+            chained, env, args, cgroup, cwd, exe, filename, _, _,
+        ) = self._exec.unpack_from(batch, at)  # fmt: skip
+        paths_end = at + fixed + filename + exe + cwd + cgroup
+        args_end = paths_end + args
+        if args_end + env > at + size:
             raise RecordError("an exec record whose fields reach beyond it")
-        return record, bytes(buffer[at + fixed : at + size])
+        return (
+            time, ktime, tgid, previous, parent_ktime, parent_tgid, args_total, env_total, chained,
+            batch[at + self._common_at : paths_end], batch[paths_end:args_end], batch[args_end : args_end + env],
+        )  # fmt: skip
+
+    def common(self, packed: bytes) -> Common:
+        """The shared part of an exec record, as `exec` gives it."""
+        values = self._common.unpack_from(bytes(self._common_at) + packed)
+        at = self._common.size - self._common_at
+        paths = []
+        for field in (Field.FILENAME, Field.EXE, Field.CWD, Field.CGROUP):
+            paths.append(packed[at : at + values[field]])
+            at += values[field]
+        return Common(*values[FIELD_SLOTS:], *paths)
+
+    @staticmethod
+    def chained(lengths: bytes, field: Field) -> int:
+        """Bytes of a field that were sent ahead as chunks, from the lengths in an exec record."""
+        return int.from_bytes(lengths[4 * field : 4 * field + 4], "little")
 
     def credentials(self, packed: bytes) -> Credentials:
         return Credentials._make(self._credentials.unpack(packed))
@@ -259,9 +253,3 @@ class Decoder:
     def _fits(size: int, least: int, most: int) -> None:
         if not least <= size <= most:
             raise RecordError(f"{size} bytes where {least} to {most} were expected")
-
-
-def lengths(record: Exec) -> zip[tuple[int, int]]:
-    """Of each `Field` in order: bytes behind the record itself, and bytes sent ahead as chunks."""
-    values = cast(tuple[int, ...], record[_INLINE:])
-    return zip(values[:FIELDS], values[FIELD_SLOTS:], strict=False)

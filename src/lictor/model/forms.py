@@ -1,0 +1,188 @@
+"""The forms of a process image: what other events say of it again and again is made once and kept."""
+
+from __future__ import annotations
+
+import abc
+from json.encoder import encode_basestring
+from typing import NamedTuple
+
+import msgspec
+
+from lictor.model.process import EnvVar, Process, ProcessExtra
+
+_encoder = msgspec.json.Encoder()
+
+
+class ProcessForms(abc.ABC):
+    """One process image. `protobuf` is the API's to fill, and stays empty without clients."""
+
+    __slots__ = ("exec_id", "json_text", "protobuf", "start_time")
+    exec_id: str
+    start_time: str  # RFC 3339
+    json_text: str  # what `json` gave, empty before
+    protobuf: bytes
+
+    @property
+    @abc.abstractmethod
+    def process(self) -> Process:
+        """The image as a value."""
+
+    @property
+    @abc.abstractmethod
+    def extra(self) -> ProcessExtra | None:
+        """What Lictor adds about it."""
+
+    @abc.abstractmethod
+    def json(self) -> str:
+        """The `tetragon.Process` object."""
+
+    @abc.abstractmethod
+    def extra_json(self) -> str:
+        """Our own object, as the tail of an event: `,"lictor":{"process":{…}}`; may be empty."""
+
+
+class WholeForms(ProcessForms):
+    """The forms of an image that is like no other, made from its value."""
+
+    __slots__ = ("_extra", "_process")
+
+    def __init__(self, process: Process, extra: ProcessExtra | None = None) -> None:
+        self._process = process
+        self._extra = extra
+        self.exec_id = process.exec_id
+        self.start_time = process.start_time
+        self.json_text = ""
+        self.protobuf = b""
+
+    @property
+    def process(self) -> Process:
+        return self._process
+
+    @property
+    def extra(self) -> ProcessExtra | None:
+        return self._extra
+
+    def json(self) -> str:
+        if not self.json_text:
+            self.json_text = _encoder.encode(self._process).decode()
+        return self.json_text
+
+    def extra_json(self) -> str:
+        return extra_json(self._extra)
+
+
+class Template:
+    """What many images share, and the JSON between the places where they differ.
+
+    `process` and `extra` are those of an image without what is its own: see `TemplateForms`.
+    """
+
+    __slots__ = (
+        "before_arguments",
+        "before_parent",
+        "before_start",
+        "before_tid",
+        "end",
+        "extra",
+        "extra_json",
+        "process",
+    )
+
+    def __init__(self, process: Process, extra: ProcessExtra | None) -> None:
+        self.process = process
+        self.extra = extra
+        p = process
+        self.before_arguments = _fragment(Process(uid=p.uid, cwd=p.cwd, binary=p.binary))
+        self.before_start = _fragment(Process(flags=p.flags)) + ',"start_time":"'
+        self.before_parent = '"' + _fragment(Process(auid=p.auid, pod=p.pod, docker=p.docker)) + ',"parent_exec_id":"'
+        self.before_tid = '"' + _fragment(Process(refcnt=p.refcnt, cap=p.cap, ns=p.ns)) + ',"tid":'
+        self.end = _fragment(
+            Process(
+                process_credentials=p.process_credentials,
+                binary_properties=p.binary_properties,
+                user=p.user,
+                in_init_tree=p.in_init_tree,
+            )
+        )
+        self.extra_json = extra_json(extra)
+
+
+def _fragment(part: Process) -> str:
+    """The members of an object, each behind a comma."""
+    members = _encoder.encode(part).decode()[1:-1]
+    return f",{members}" if members else ""
+
+
+def extra_json(extra: ProcessExtra | None) -> str:
+    return f',"lictor":{{"process":{_encoder.encode(extra).decode()}}}' if extra is not None else ""
+
+
+class Own(NamedTuple):
+    """The rare part of what is an image's own."""
+
+    environment: tuple[EnvVar, ...] = ()
+    truncated_bytes: int = 0
+    argv: tuple[str, ...] = ()
+
+
+class TemplateForms(ProcessForms):
+    """The forms of an image that has a template: its JSON is put together, and its `Process` made only when asked."""
+
+    __slots__ = ("_arguments", "_own", "_parent_exec_id", "_pid", "template")
+
+    def __init__(
+        self,
+        template: Template,
+        exec_id: str,
+        pid: int,
+        start_time: str,
+        parent_exec_id: str,
+        arguments: str,
+        own: Own | None,
+    ) -> None:
+        self.template = template
+        self.exec_id = exec_id
+        self.protobuf = b""
+        self._pid = pid
+        self.start_time = start_time
+        self._parent_exec_id = parent_exec_id
+        self._arguments = arguments
+        self._own = own
+        self.json_text = ""
+
+    @property
+    def process(self) -> Process:
+        return msgspec.structs.replace(
+            self.template.process,
+            exec_id=self.exec_id,
+            pid=self._pid,
+            arguments=self._arguments,
+            start_time=self.start_time,
+            parent_exec_id=self._parent_exec_id,
+            tid=self._pid,
+            environment_variables=self._own.environment if self._own else (),
+        )
+
+    @property
+    def extra(self) -> ProcessExtra | None:
+        extra, own = self.template.extra, self._own
+        if extra is None or own is None:
+            return extra
+        return msgspec.structs.replace(extra, truncated_bytes=own.truncated_bytes, argv=own.argv)
+
+    def json(self) -> str:
+        if not self.json_text:
+            template, pid = self.template, self._pid
+            arguments = f',"arguments":{encode_basestring(self._arguments)}' if self._arguments else ""
+            environment = (
+                _fragment(Process(environment_variables=self._own.environment)) if self._own is not None else ""
+            )
+            self.json_text = (
+                f'{{"exec_id":"{self.exec_id}","pid":{pid}{template.before_arguments}{arguments}'
+                f"{template.before_start}{self.start_time}{template.before_parent}{self._parent_exec_id}"
+                f"{template.before_tid}{pid}{template.end}{environment}}}"
+            )
+        return self.json_text
+
+    def extra_json(self) -> str:
+        return self.template.extra_json if self._own is None else extra_json(self.extra)

@@ -15,6 +15,7 @@ from lictor.errors import EXIT_CANNOT_RUN, LictorError
 COMMANDS = {
     "run": ("run", "Run the agent in the foreground; events go to standard output."),
     "events": ("events", "Follow the events of a running agent over gRPC."),
+    "probe": ("probe", "Show what this kernel can do and what Lictor will use for what."),
     "agent": ("agent", "Run the daemon, configured by files, environment and flags."),
 }
 

@@ -71,6 +71,12 @@ class Object:
         """Do not load a program: this kernel does not take it, or nobody asked for it."""
         check(f"leaving out {program}", lib.bpf_program__set_autoload(self._programs[program], False))
 
+    def only(self, program: str) -> None:
+        """Load this program and no other."""
+        for name in self._programs:
+            if name != program:
+                self.leave_out(name)
+
     def load(self) -> None:
         """Create the maps and pass the verifier. All or nothing."""
         start_log()

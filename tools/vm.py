@@ -5,7 +5,8 @@
 
 The guest sees the whole file system of the host read-only, with a tmpfs overlay on top. `--icount` makes one guest
 nanosecond one guest instruction. 124: timed out, 99: the guest died. Kernels are kept in ~/.cache/lictor-vm
-($LICTOR_VM_DIR); those in $LICTOR_TEST_KERNELS can be named too.
+($LICTOR_VM_DIR); those in $LICTOR_TEST_KERNELS (NAME/boot/vmlinuz-*,
+with 9p, overlay and virtio built in) can be named too.
 """
 
 from __future__ import annotations
@@ -51,11 +52,15 @@ sync; busybox poweroff -f
 
 
 def kernel_dir(name: str) -> Path | None:
-    """Where a kernel of that name lies, if it is here."""
-    for base in (CACHE, Path(os.environ.get("LICTOR_TEST_KERNELS", "/nonexistent"))):
-        if (base / name / "initramfs.gz").exists():
-            return base / name
-    return None
+    """Where a kernel of that name lies, if it is here. One from $LICTOR_TEST_KERNELS is taken in at first sight."""
+    if not (CACHE / name / "initramfs.gz").exists():
+        given = Path(os.environ.get("LICTOR_TEST_KERNELS", "/nonexistent")) / name / "boot"
+        if not given.is_dir():
+            return None
+        (CACHE / name).mkdir(parents=True, exist_ok=True)
+        shutil.copytree(given, CACHE / name / "boot", dirs_exist_ok=True)
+        _make_initramfs(CACHE / name, [])
+    return CACHE / name
 
 
 def setup(names: list[str]) -> None:
@@ -111,13 +116,18 @@ def _fetch(name: str) -> None:
     archive.unlink()
     version = next((target / "lib" / "modules").iterdir()).name
     subprocess.run(["depmod", "-b", target, version], check=True)
+    _make_initramfs(target, _modules(target, version))
+
+
+def _make_initramfs(target: Path, modules: list[Path]) -> None:
+    """What the guest starts from: busybox, the modules to reach the host's files, and `FIRST`."""
     root = target / "root"
     for place in ("bin", "mods", "proc", "sys", "dev"):
         (root / place).mkdir(parents=True)
     shutil.copy("/bin/busybox", root / "bin" / "busybox")
     (root / "init").write_text(FIRST)
     (root / "init").chmod(0o755)
-    for number, module in enumerate(_modules(target, version)):
+    for number, module in enumerate(modules):
         plain = root / "mods" / f"{number:02}-{module.name.removesuffix('.xz')}"
         if module.suffix == ".xz":
             plain.write_bytes(subprocess.run(["xz", "-dc", module], capture_output=True, check=True).stdout)

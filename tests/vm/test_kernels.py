@@ -1,7 +1,8 @@
-"""The kernel suite again, under stock Debian kernels."""
+"""The kernel suite again, under stock Debian kernels, and under those in $LICTOR_TEST_KERNELS."""
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -9,9 +10,10 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
+OWN = sorted(path.name for path in Path(os.environ.get("LICTOR_TEST_KERNELS", "/nonexistent")).glob("*/"))
 
 
-@pytest.mark.parametrize("kernel", ["6.1", "6.12"])
+@pytest.mark.parametrize("kernel", ["6.1", "6.12", *OWN])
 def test_kernel_suite(kernel: str) -> None:
     inner = [sys.executable, "-B", "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/kernel"]
     command = [sys.executable, "tools/vm.py", "run", "--kernel", kernel, "--timeout", "900", "--", *inner]

@@ -4,11 +4,13 @@ PACKAGES := clang llvm gcc libc6-dev libbpf-dev libelf-dev zlib1g-dev
 TEST_PACKAGES := qemu-system-x86 busybox-static kmod cpio xz-utils gzip
 export DEBIAN_FRONTEND := noninteractive
 
-.PHONY: help setup build run test lint clean
+.PHONY: help setup build run test lint bench prove clean
 help:
 	@echo 'make run    set everything up and watch every process of this machine (root; ARGS="-o json" …)'
 	@echo 'make test   set everything up and run all tests, those in VMs included'
 	@echo 'make lint   ruff, mypy --strict, import layers, arm64 build'
+	@echo 'make bench  what Lictor costs, in VMs that count instructions, and a minute of exec storm here (root)'
+	@echo 'make prove  proofs that take longer than tests may; their last results are in docs/proofs.md (root)'
 	@echo 'make setup  packages and virtualenv only'
 	@echo 'make build  BPF objects and binding only'
 	@echo 'make clean  remove what was built'
@@ -32,6 +34,17 @@ test: build
 	@sh tools/packages.sh $(TEST_PACKAGES)
 	@$(PY) tools/vm.py setup
 	@$(PY) -m pytest $(ARGS)
+
+bench: build
+	@sh tools/packages.sh $(TEST_PACKAGES)
+	@$(PY) tools/vm.py setup
+	@$(PY) bench/run.py $(ARGS)
+	@$(PY) bench/soak.py
+
+prove: build
+	@sh tools/packages.sh $(TEST_PACKAGES)
+	@$(PY) tools/vm.py setup
+	@$(PY) tools/prove.py $(ARGS)
 
 lint: build
 	.venv/bin/ruff check .

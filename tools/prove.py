@@ -1,0 +1,87 @@
+#!/usr/bin/env python3
+"""`make prove`: what takes longer than the tests may. Writes docs/proofs.md with the result of each proof.
+
+python tools/prove.py [NAME…]      all of them, or those named
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+REPORT = ROOT / "docs" / "proofs.md"
+PY = sys.executable
+SUITE = (PY, "-B", "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/kernel")
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """A command that must succeed; the last line it prints is its result."""
+
+    name: str
+    says: str
+    command: tuple[str, ...]
+    environment: tuple[tuple[str, str], ...] = ()
+
+
+def _vm(kernel: str, *words: str) -> tuple[str, ...]:
+    return (PY, "tools/vm.py", "run", "--kernel", kernel, "--timeout", "1500", *words, "--", *SUITE)
+
+
+PREEMPT = ("--smp", "4", "--append", "preempt=full")
+PROOFS = (
+    Proof("soak", "3,000 execs per second for a minute on this kernel lose nothing", (PY, "bench/soak.py")),
+    Proof("preempt-6.1", "the kernel suite with 4 CPUs and full preemption, Debian 6.1", _vm("6.1", *PREEMPT)),
+    Proof("preempt-6.12", "the kernel suite with 4 CPUs and full preemption, Debian 6.12", _vm("6.12", *PREEMPT)),
+    Proof(
+        "decoders",
+        "100,000 random inputs for each property of the decoders and of the forms of events",
+        (PY, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/unit"),
+        (("LICTOR_EXAMPLES", "100000"),),
+    ),
+)
+
+
+def run(proof: Proof) -> tuple[bool, str, float]:
+    """Whether it holds, the last line it printed, and the seconds it took."""
+    start = time.monotonic()
+    environment = os.environ | dict(proof.environment)
+    done = subprocess.run(proof.command, cwd=ROOT, capture_output=True, text=True, env=environment, check=False)
+    lines = [line for line in (done.stdout + done.stderr).splitlines() if line.strip()]
+    if done.returncode:
+        print("\n".join(lines[-40:]))
+    return done.returncode == 0, lines[-1] if lines else "", time.monotonic() - start
+
+
+def main() -> None:
+    wanted = sys.argv[1:]
+    unknown = set(wanted) - {proof.name for proof in PROOFS}
+    if unknown:
+        sys.exit(f"there is no proof {', '.join(sorted(unknown))}; there are {', '.join(p.name for p in PROOFS)}")
+    commit = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    rows = []
+    for proof in PROOFS:
+        if wanted and proof.name not in wanted:
+            continue
+        holds, said, seconds = run(proof)
+        print(f"{proof.name:14} {'holds' if holds else 'FAILS'}  {seconds:6.0f} s  {said}")
+        rows.append((proof, holds, said, seconds))
+    if not wanted:
+        REPORT.write_text(
+            f"# Proofs\n\nLast run of `make prove`: {datetime.now(UTC):%Y-%m-%d %H:%M} UTC, commit {commit.stdout.strip()}, "
+            f"kernel {os.uname().release}.\n\n| proof | | seconds | said |\n|---|---|---|---|\n"
+            + "".join(f"| {p.says} | {'holds' if h else '**fails**'} | {t:.0f} | {s} |\n" for p, h, s, t in rows)
+        )
+    sys.exit(0 if all(holds for _, holds, _, _ in rows) else 1)
+
+
+if __name__ == "__main__":
+    main()

@@ -21,13 +21,15 @@ def build() -> None:
     """Compile the workloads."""
     BUILT.mkdir(parents=True, exist_ok=True)
     sources = ROOT / "bench"
-    subprocess.run(["gcc", "-O2", "-static", "-o", BUILT / "workload", sources / "workload.c"], check=True)
-    subprocess.run(["gcc", "-O2", "-nostdlib", "-static", "-o", BUILT / "tiny", sources / "tiny.c"], check=True)
+    subprocess.run(["gcc", "-O2", "-static", "-o", str(BUILT / "workload"), str(sources / "workload.c")], check=True)
+    subprocess.run(
+        ["gcc", "-O2", "-nostdlib", "-static", "-o", str(BUILT / "tiny"), str(sources / "tiny.c")], check=True
+    )
 
 
 def workload(kind: str, rounds: int, path: Path, rate: int = 0) -> dict[str, int]:
     """One run of a workload: rounds, wall_ns, cpu_ns."""
-    command = [BUILT / "workload", kind, str(rounds), str(rate), path]
+    command = [str(BUILT / "workload"), kind, str(rounds), str(rate), str(path)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     found: dict[str, int] = json.loads(done.stdout)
     return found

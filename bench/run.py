@@ -49,7 +49,7 @@ def run(kernel: str) -> dict[str, Any]:
 
 def _figures(result: dict[str, Any]) -> tuple[str, ...]:
     def per_round(side: str, kind: str, field: str) -> float:
-        return statistics.median(one[kind][field] / one[kind]["rounds"] for one in result[side]) / 1000
+        return float(statistics.median(one[kind][field] / one[kind]["rounds"] for one in result[side]) / 1000)
 
     def added(kind: str) -> float:
         return per_round("with", kind, "cpu_ns") - per_round("without", kind, "cpu_ns")

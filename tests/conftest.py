@@ -1,15 +1,79 @@
-"""How many examples a property is tried with: few by default, $LICTOR_EXAMPLES for `make prove`."""
+"""A real agent on the running kernel, and a way to wait for what it says; and how much Hypothesis tries."""
 
 from __future__ import annotations
 
+import json
 import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, settings
+
+Event = dict[str, Any]
+LICTOR = str(Path(sys.executable).parent / "lictor")
+DEADLINE_S = 20.0
 
 settings.register_profile(
     "lictor",
-    max_examples=int(os.environ.get("LICTOR_EXAMPLES", "100")),
+    max_examples=int(os.environ.get("LICTOR_EXAMPLES", "100")),  # many in `make prove`
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow],
 )
 settings.load_profile("lictor")
+
+
+class RunningAgent:
+    """An agent started for a test module; its events are read from its export file."""
+
+    def __init__(self, directory: Path, *options: str) -> None:
+        self._file = directory / "events.json"
+        self._log = directory / "agent.log"
+        self.socket = directory / "api.sock"
+        surfaces = ["--export-filename", str(self._file), "--server-address", f"unix://{self.socket}"]
+        command = [LICTOR, "agent", *surfaces, *options]
+        with self._log.open("w") as log:
+            self.process = subprocess.Popen(command, stderr=log, stdout=log)
+        self._wait(lambda: "ready" in self._log.read_text(), "the agent to be ready")
+
+    def events(self) -> list[Event]:
+        return [json.loads(line) for line in self._file.read_text().splitlines() if line.endswith("}")]
+
+    def of(self, pid: int) -> list[Event]:
+        """The exec and exit events of a process, in order."""
+        return [e for e in self.events() if next(iter(e.values())).get("process", {}).get("pid") == pid]
+
+    def until_exit(self, pid: int) -> list[Event]:
+        """Wait for the exit of a process; gives all its events."""
+        self._wait(lambda: any("process_exit" in e for e in self.of(pid)), f"the exit of {pid}")
+        return self.of(pid)
+
+    def run(self, *command: str | bytes, **options: Any) -> list[Event]:
+        """Run a command to its end and give its events."""
+        child = subprocess.Popen(command, stdout=subprocess.DEVNULL, **options)
+        child.wait()
+        return self.until_exit(child.pid)
+
+    def stop(self) -> int:
+        self.process.terminate()
+        return self.process.wait(DEADLINE_S)
+
+    def _wait(self, condition: Callable[[], bool], what: str) -> None:
+        until = time.monotonic() + DEADLINE_S
+        while not condition():
+            if self.process.poll() is not None or time.monotonic() > until:
+                raise AssertionError(f"waited in vain for {what}; the agent says: {self._log.read_text()}")
+            time.sleep(0.02)
+
+
+@pytest.fixture(scope="module")
+def agent(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningAgent]:
+    if os.geteuid() != 0:
+        pytest.skip("needs root to load BPF programs")
+    running = RunningAgent(tmp_path_factory.mktemp("agent"), "--enable-process-cred", "--enable-process-ns")
+    yield running
+    assert running.stop() == 0

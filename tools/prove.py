@@ -75,9 +75,9 @@ def main() -> None:
         print(f"{proof.name:14} {'holds' if holds else 'FAILS'}  {seconds:6.0f} s  {said}")
         rows.append((proof, holds, said, seconds))
     if not wanted:
+        when = f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, commit {commit.stdout.strip()}, kernel {os.uname().release}"
         REPORT.write_text(
-            f"# Proofs\n\nLast run of `make prove`: {datetime.now(UTC):%Y-%m-%d %H:%M} UTC, commit {commit.stdout.strip()}, "
-            f"kernel {os.uname().release}.\n\n| proof | | seconds | said |\n|---|---|---|---|\n"
+            f"# Proofs\n\nLast run of `make prove`: {when}.\n\n| proof | | seconds | said |\n|---|---|---|---|\n"
             + "".join(f"| {p.says} | {'holds' if h else '**fails**'} | {t:.0f} | {s} |\n" for p, h, s, t in rows)
         )
     sys.exit(0 if all(holds for _, holds, _, _ in rows) else 1)

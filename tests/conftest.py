@@ -32,16 +32,28 @@ class RunningAgent:
 
     def __init__(self, directory: Path, *options: str) -> None:
         self._file = directory / "events.json"
+        self._read = 0
+        self._events: list[Event] = []
         self._log = directory / "agent.log"
         self.socket = directory / "api.sock"
-        surfaces = ["--export-filename", str(self._file), "--server-address", f"unix://{self.socket}"]
+        # Other programs of the machine are in the file too: it must not be rotated away under the test.
+        export = ["--export-filename", str(self._file), "--export-file-max-size-mb", "4096"]
+        surfaces = [*export, "--server-address", f"unix://{self.socket}"]
         command = [LICTOR, "agent", *surfaces, *options]
         with self._log.open("w") as log:
             self.process = subprocess.Popen(command, stderr=log, stdout=log)
         self._wait(lambda: "ready" in self._log.read_text(), "the agent to be ready")
 
     def events(self) -> list[Event]:
-        return [json.loads(line) for line in self._file.read_text().splitlines() if line.endswith("}")]
+        """Everything so far; only what is new is read."""
+        with self._file.open() as file:
+            file.seek(self._read)
+            for line in iter(file.readline, ""):
+                if not line.endswith("\n"):
+                    break
+                self._events.append(json.loads(line))
+                self._read += len(line.encode())
+        return self._events
 
     def of(self, pid: int) -> list[Event]:
         """The exec and exit events of a process, in order."""

@@ -26,7 +26,7 @@ from lictor.track.processes import Tracker
 from lictor.wire.records import NamespaceInodes
 
 _log = log.get("agent")
-_RESYNC_S = 60.0
+_HOUSEKEEPING_S = 60.0
 _GC_YOUNG = 20_000  # objects
 
 
@@ -83,12 +83,12 @@ class Agent:
         pump.publish(present)
         pump.start()
         _log.info("Lictor %s is ready: process sensor attached, %d processes present", __version__, len(present))
-        resync = asyncio.create_task(self._resync_clock(), name="clock")
+        housekeeping = asyncio.create_task(self._keep_house(tracker), name="housekeeping")
         try:
             stopped: asyncio.Future[bool] = asyncio.create_task(self._stop.wait(), name="stop")
             await asyncio.wait((stopped, pump.failed), return_when=asyncio.FIRST_COMPLETED)
         finally:
-            resync.cancel()
+            housekeeping.cancel()
             sensor.detach()
             if not pump.failed.done():
                 pump.stop()
@@ -97,7 +97,8 @@ class Agent:
         if pump.failed.done():
             await pump.failed
 
-    async def _resync_clock(self) -> None:
+    async def _keep_house(self, tracker: Tracker) -> None:
         while True:
-            await asyncio.sleep(_RESYNC_S)
+            await asyncio.sleep(_HOUSEKEEPING_S)
             self.clock.resync()
+            tracker.audit(procfs.present())

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from lictor.errors import LictorError
+from lictor.host.procfs import INITIAL
 
 _KERNEL_FLOOR = (6, 1)
 _CAP_SYS_ADMIN, _CAP_PERFMON, _CAP_BPF = 21, 38, 39
@@ -29,6 +30,11 @@ def check(release: str | None = None, euid: int | None = None, capabilities: int
         raise LictorError(
             f"this kernel has no type information ({BTF} is missing)",
             "boot a kernel built with CONFIG_DEBUG_INFO_BTF=y; those of current distributions are",
+        )
+    if os.stat("/proc/self/ns/pid").st_ino != INITIAL["pid"]:
+        raise LictorError(
+            "this process is in a pid namespace of its own and would not see the machine's processes",
+            "start the container with --pid=host (hostPID: true in Kubernetes)",
         )
     held = effective_capabilities() if capabilities is None else capabilities
     if not held >> _CAP_SYS_ADMIN & 1 and not (held >> _CAP_BPF & 1 and held >> _CAP_PERFMON & 1):

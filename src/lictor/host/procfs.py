@@ -51,6 +51,11 @@ def scan(root: str = "/proc") -> Iterator[Scanned]:
                 yield found
 
 
+def present(root: str = "/proc") -> set[int]:
+    """The ids of all processes there are, zombies included."""
+    return {int(name) for name in os.listdir(root) if name.isdigit()}
+
+
 def read(base: str, tgid: int) -> Scanned | None:
     """One process from its /proc directory. None for a zombie. Raises OSError when it ends meanwhile."""
     stat = Path(f"{base}/stat").read_bytes()
@@ -105,7 +110,7 @@ def namespaces(base: str = "/proc/self") -> dict[str, int]:
 
 
 # include/linux/proc_ns.h: the initial namespaces of these kinds have the same inode on every kernel.
-_INITIAL = {
+INITIAL = {
     "ipc": 0xEFFFFFFF,
     "uts": 0xEFFFFFFE,
     "user": 0xEFFFFFFD,
@@ -123,7 +128,7 @@ def host_namespaces() -> dict[str, int]:
     own = namespaces("/proc/self")
     for name, inode in found.items():
         if not inode:
-            found[name] = _INITIAL.get(name.removesuffix("_for_children"), own.get(name, 0))
+            found[name] = INITIAL.get(name.removesuffix("_for_children"), own.get(name, 0))
     return found
 
 

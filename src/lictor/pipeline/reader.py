@@ -55,6 +55,7 @@ class Reader:
         self.stats = ReaderStats()
         self.told_priority = 0
         self.told_bulk = 0
+        self.told_table_full = 0
 
     def round(self) -> Round:
         """One pass over both rings."""
@@ -81,6 +82,13 @@ class Reader:
         if bulk > self.told_bulk:
             events.append(LossEvent(now, bulk - self.told_bulk, "bulk ring", "no room in the ring"))
             self.told_bulk = bulk
+        if counted.table_full > self.told_table_full:
+            _log.warning(
+                "the kernel's process table is full: %d processes found no room and are told of with less; "
+                "raise --process-table-entries",
+                counted.table_full - self.told_table_full,
+            )
+            self.told_table_full = counted.table_full
         self._sensor.remove_tombstones(due_tombstones(self._tracker.tombstones, now))
         return events
 

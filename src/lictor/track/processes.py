@@ -8,6 +8,7 @@ twice `_EXITED_KEPT`.
 from __future__ import annotations
 
 from collections import OrderedDict, deque
+from collections.abc import Container
 
 from lictor.catalog.process import signal_name
 from lictor.model.event import Event, ExecEvent, ExitEvent
@@ -18,8 +19,9 @@ from lictor.track.waiting import Chunks
 from lictor.wire.records import NOTHING_CHAINED, Clone, Common, Exec, ExecFlag, Exit, Field, ProcessFlag
 
 _PATHS = (Field.FILENAME, Field.EXE, Field.CWD, Field.CGROUP)
-_KTHREAD = int(ProcessFlag.KTHREAD)  # plain numbers: looking at a member of an enum costs more than a branch
-_TABLE_ENTRY_STAYS = ProcessFlag.TOMBSTONE | ProcessFlag.UNKNOWN
+# Plain numbers: looking at a member of an enum costs more than a branch.
+_CLONED, _KTHREAD = int(ProcessFlag.CLONED), int(ProcessFlag.KTHREAD)
+_TOMBSTONE, _UNKNOWN = int(ProcessFlag.TOMBSTONE), int(ProcessFlag.UNKNOWN)
 _TEMPLATES, _TEMPLATE_KEY = 2048, 1024  # how many are kept, and the longest key in bytes
 TICK_NS = 10_000_000  # /proc tells births in ticks of 1/100 s (bpf/read/task.h)
 _EXITED_KEPT = 1024
@@ -44,7 +46,9 @@ class Cgroups:
 
 
 class Tracker:
-    """Turns process records into events. Counters: `misses` parents not found, `forgotten` exits of nobody known."""
+    """Turns process records into events. Counters: `misses` parents not found, `forgotten` ends of nobody known,
+    `unnamed_cgroups` execs in a cgroup whose path was not told, `ends_missed` processes that were gone without a word.
+    """
 
     def __init__(self, builder: ImageBuilder, chunk_budget: int = 16 << 20) -> None:
         self.builder = builder
@@ -53,9 +57,11 @@ class Tracker:
         self.misses = 0
         self.forgotten = 0
         self.unnamed_cgroups = 0
-        # Common part of an exec -> its template, and whether the process was forked since its last exec.
-        self._templates: dict[bytes, tuple[Template, bool]] = {}
+        self.ends_missed = 0
+        # Common part of an exec -> its template, and the flags that say where such a process comes from.
+        self._templates: dict[bytes, tuple[Template, int]] = {}
         self._live: dict[int, Image] = {}
+        self._absent: dict[int, Image] = {}
         # Two generations: when the younger is full it becomes the older, and what was the older is forgotten.
         self._exited: dict[Key, Image] = {}
         self._exited_before: dict[Key, Image] = {}
@@ -102,11 +108,13 @@ class Tracker:
         known = self._templates.get(common)
         if known is None or chained != NOTHING_CHAINED:
             known, args, env = self._describe((tgid, ktime), common, chained, args, env)
-        template, cloned = known
-        parent_key = (parent_tgid, parent_ktime) if cloned else (tgid, previous)
+        template, origin = known
+        parent_key = (parent_tgid, parent_ktime) if origin else (tgid, previous)
         before = self._live.get(tgid)
         if before is not None and before.ktime == previous:
-            parent = before.parent if cloned else before
+            parent = before.parent if origin & _CLONED else before
+        elif before is not None and origin & _UNKNOWN and before.ktime > previous:
+            parent = before.parent if before.flags & _CLONED else before
         else:
             parent = self.find(*parent_key)
         if parent is None:
@@ -127,8 +135,8 @@ class Tracker:
         time, ktime, tgid, parent_ktime, parent_tgid, flags, code = record
         image = self._live.get(tgid)
         if image is None or image.ktime != ktime:
-            image = self.find(tgid, ktime)
-        if flags & _TABLE_ENTRY_STAYS:
+            image = self._find_unknown(tgid, ktime) if flags & _UNKNOWN else self.find(tgid, ktime)
+        if flags & (_TOMBSTONE | _UNKNOWN):  # unknown: the scan may be about to enter it, too late
             self.tombstones.append((time, (tgid, ktime)))
         if image is None:
             if flags & _KTHREAD:
@@ -148,6 +156,30 @@ class Tracker:
         above = None if parent is None else parent.forms or self._made(parent)
         signal = signal_name(code & 0x7F) if code & 0x7F else ""
         return ExitEvent(time, forms, above, signal, code >> 8 & 0xFF)
+
+    def _find_unknown(self, tgid: int, birth: int) -> Image | None:
+        """The image of a process that was not in the kernel's table, which then knows its birth only.
+
+        Several of its threads can tell of the end: the later ones find the image that the first one retired.
+        """
+        image = self._live.get(tgid)
+        if image is None or image.ktime < birth:
+            return self.find(tgid, birth)
+        self._exited[tgid, birth] = image
+        return image
+
+    def audit(self, present: Container[int]) -> None:
+        """Let go of images whose process is not `present` now and was not at the last audit: its end was not told.
+
+        Twice, because a process can be gone while the record of its end is still in the ring.
+        """
+        absent = {tgid: image for tgid, image in self._live.items() if tgid and tgid not in present}
+        for tgid, image in absent.items():
+            if self._absent.get(tgid) is image:
+                del self._live[tgid]
+                self._retire(image)
+                self.ends_missed += 1
+        self._absent = absent
 
     def _enter(self, image: Image) -> None:
         if image.depth and not image.depth % _DEPTH:
@@ -178,7 +210,7 @@ class Tracker:
 
     def _describe(
         self, key: Key, packed: bytes, chained: bytes, args: bytes, env: bytes
-    ) -> tuple[tuple[Template, bool], bytes, bytes]:
+    ) -> tuple[tuple[Template, int], bytes, bytes]:
         """The template of an exec that was not met before, or that has fields among the chunks; and its arguments."""
         decoder = self.builder.decoder
         common = decoder.common(packed)
@@ -197,7 +229,7 @@ class Tracker:
         )
         cgroup = self._cgroup(common)
         template = self.builder.template(common, *(cgroup or ("", "")))
-        known = template, bool(common.process_flags & ProcessFlag.CLONED)
+        known = template, common.process_flags & (_CLONED | _UNKNOWN)
         plain = not short and not any(decoder.chained(chained, field) for field in _PATHS)
         if plain and cgroup and len(packed) <= _TEMPLATE_KEY:
             self._templates[packed] = known

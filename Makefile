@@ -1,7 +1,7 @@
 # Bare `make` explains. Everything installs what it needs; the second time it is quick.
 PY := .venv/bin/python
 PACKAGES := clang llvm gcc libc6-dev libbpf-dev libelf-dev zlib1g-dev
-TEST_PACKAGES := qemu-system-x86 busybox-static kmod cpio xz-utils gzip
+TEST_PACKAGES := qemu-system-x86 busybox-static kmod cpio xz-utils gzip runc
 export DEBIAN_FRONTEND := noninteractive
 
 .PHONY: help setup build run test lint bench prove clean

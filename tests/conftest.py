@@ -42,7 +42,7 @@ class RunningAgent:
         command = [LICTOR, "agent", *surfaces, *options]
         with self._log.open("w") as log:
             self.process = subprocess.Popen(command, stderr=log, stdout=log)
-        self._wait(lambda: "ready" in self._log.read_text(), "the agent to be ready")
+        self.wait(lambda: "ready" in self._log.read_text(), "the agent to be ready")
 
     def events(self) -> list[Event]:
         """Everything so far; only what is new is read."""
@@ -55,13 +55,16 @@ class RunningAgent:
                 self._read += len(line.encode())
         return self._events
 
+    def log(self) -> str:
+        return self._log.read_text()
+
     def of(self, pid: int) -> list[Event]:
         """The exec and exit events of a process, in order."""
         return [e for e in self.events() if next(iter(e.values())).get("process", {}).get("pid") == pid]
 
     def until_exit(self, pid: int) -> list[Event]:
         """Wait for the exit of a process; gives all its events."""
-        self._wait(lambda: any("process_exit" in e for e in self.of(pid)), f"the exit of {pid}")
+        self.wait(lambda: any("process_exit" in e for e in self.of(pid)), f"the exit of {pid}")
         return self.of(pid)
 
     def run(self, *command: str | bytes, **options: Any) -> list[Event]:
@@ -74,7 +77,7 @@ class RunningAgent:
         self.process.terminate()
         return self.process.wait(DEADLINE_S)
 
-    def _wait(self, condition: Callable[[], bool], what: str) -> None:
+    def wait(self, condition: Callable[[], bool], what: str) -> None:
         until = time.monotonic() + DEADLINE_S
         while not condition():
             if self.process.poll() is not None or time.monotonic() > until:

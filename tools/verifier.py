@@ -13,6 +13,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from lictor.kernel.libbpf import KernelError
 from lictor.kernel.objects import Object, object_path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -55,7 +56,10 @@ def main() -> None:
         figures = {kernel: _under(kernel) for kernel in KERNELS}
         FIGURES.write_text(json.dumps(figures, indent=2) + "\n")
     else:
-        print(json.dumps(measure(), indent=2))
+        try:
+            print(json.dumps(measure(), indent=2))
+        except KernelError as error:
+            sys.exit(f"{error}")
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ import tempfile
 from pathlib import Path
 
 CACHE = Path(os.environ.get("LICTOR_VM_DIR", Path.home() / ".cache" / "lictor-vm"))
+_BOOTS = 3
 MODULES = ("virtio_pci", "virtio_blk", "9p", "9pnet_virtio", "overlay", "virtio_console")
 FIRST = """#!/bin/busybox sh
 export PATH=/bin
@@ -46,6 +47,7 @@ mount -t debugfs debugfs /sys/kernel/debug; mount -t securityfs securityfs /sys/
 mount -t cgroup2 cgroup2 /sys/fs/cgroup; echo "+cpu +memory +pids" > /sys/fs/cgroup/cgroup.subtree_control
 ln -sfn /proc/self/fd /dev/fd
 for i in 0:stdin 1:stdout 2:stderr; do ln -sfn /proc/self/fd/${i%%:*} /dev/${i#*:}; done
+: > /out/begun
 bash /out/command > /out/output 2>&1 < /dev/null; echo $? > /out/code
 sync; busybox poweroff -f
 """
@@ -75,27 +77,31 @@ def run(kernel: str, command: list[str], *, icount: bool, smp: int, memory: int,
     where = kernel_dir(kernel)
     if where is None:
         sys.exit(f"there is no kernel {kernel}; run: python tools/vm.py setup {kernel}")
-    with tempfile.TemporaryDirectory(prefix="lictor-vm-") as name:
-        out = Path(name)
-        (out / "init").write_text(SECOND)
-        (out / "command").write_text(f"cd {shlex.quote(os.getcwd())} && exec {shlex.join(command)}\n")
-        try:
-            subprocess.run(
-                _qemu(where, out, icount, smp, memory, append),
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                timeout=timeout,
-                check=False,
-            )
-        except subprocess.TimeoutExpired:
-            code = 124
-        else:
-            code = int((out / "code").read_text()) if (out / "code").exists() else 99
-        if (out / "output").exists():
-            sys.stdout.write((out / "output").read_text(errors="replace"))
-        if code in (99, 124):
-            console = (out / "console").read_text(errors="replace") if (out / "console").exists() else ""
-            sys.stderr.write(f"the guest {'died' if code == 99 else 'took too long'}:\n{console[-2000:]}\n")
+    for _ in range(_BOOTS):
+        with tempfile.TemporaryDirectory(prefix="lictor-vm-") as name:
+            out = Path(name)
+            code = _boot(out, _qemu(where, out, icount, smp, memory, append), command, timeout)
+            # Under plain emulation a kernel now and then dies while it patches itself at boot (qemu, not us): then
+            # the command was not even begun, and another boot is no second chance for it.
+            if code != 99 or (out / "begun").exists():
+                break
+    return code
+
+
+def _boot(out: Path, qemu: list[str], command: list[str], timeout: int) -> int:
+    (out / "init").write_text(SECOND)
+    (out / "command").write_text(f"cd {shlex.quote(os.getcwd())} && exec {shlex.join(command)}\n")
+    try:
+        subprocess.run(qemu, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, timeout=timeout, check=False)
+    except subprocess.TimeoutExpired:
+        code = 124
+    else:
+        code = int((out / "code").read_text()) if (out / "code").exists() else 99
+    if (out / "output").exists():
+        sys.stdout.write((out / "output").read_text(errors="replace"))
+    if code in (99, 124):
+        console = (out / "console").read_text(errors="replace") if (out / "console").exists() else ""
+        sys.stderr.write(f"the guest {'died' if code == 99 else 'took too long'}:\n{console[-2000:]}\n")
     return code
 
 

@@ -118,22 +118,27 @@ __noinline u64 chain_field(u32 slot, u32 field, u32 source, u64 from, u32 total)
 }
 
 /*
- * Adds one field to the record under construction: inline where it fits, else chained. Gives 0, or CHAIN_* bits.
+ * Adds one field to the record under construction: inline where it fits, else chained. Of arguments that find no room
+ * in the bulk ring at all, the beginning goes inline: a flood cannot hide what was run. Gives 0, or CHAIN_* bits.
  */
 __noinline u64 add_field(u32 slot, u32 field, u32 source, u64 from, u32 len)
 {
 	struct scratch *s = scratch_at(slot);
-	u32 used;
-	u64 sent;
+	u64 failed = 0;
+	u32 used, sent;
 	long err;
 
 	if (!s || field >= FIELDS || !len)
 		return 0;
 	used = s->used;
 	if (used >= INLINE_BYTES || len > INLINE_BYTES - used) {
-		sent = chain_field(slot, field, source, from, len);
-		s->exec.chained_len[masked(field, FIELD_SLOTS)] = (u32)sent;
-		return sent & (CHAIN_NO_ROOM | CHAIN_UNREADABLE);
+		failed = chain_field(slot, field, source, from, len);
+		sent = failed;
+		failed &= CHAIN_NO_ROOM | CHAIN_UNREADABLE;
+		s->exec.chained_len[masked(field, FIELD_SLOTS)] = sent;
+		if (sent || failed != CHAIN_NO_ROOM || source != FROM_USER || used >= INLINE_BYTES)
+			return failed;
+		len = INLINE_BYTES - used;
 	}
 	used = masked(used, INLINE_ROOM / 2);
 	len = masked(len, INLINE_ROOM / 2);
@@ -145,7 +150,7 @@ __noinline u64 add_field(u32 slot, u32 field, u32 source, u64 from, u32 len)
 		return CHAIN_UNREADABLE;
 	s->exec.inline_len[masked(field, FIELD_SLOTS)] = len;
 	s->used = used + len;
-	return 0;
+	return failed;
 }
 
 static __always_inline u64 add_path(u32 slot, struct scratch *s, u32 field)

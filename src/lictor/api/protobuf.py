@@ -17,7 +17,7 @@ from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from lictor.api.pb.tetragon import tetragon_pb2
 from lictor.clock import NANOSECONDS, WallClock
 from lictor.model.event import Event, ExitEvent, LossEvent
-from lictor.model.forms import ProcessForms
+from lictor.model.forms import LONG, ProcessForms
 
 _INT_AS_TEXT = (FieldDescriptor.TYPE_UINT64, FieldDescriptor.TYPE_INT64)
 _Convert = Callable[[Any], Any]
@@ -84,11 +84,14 @@ class EventEncoder:
 
 
 def process_bytes(forms: ProcessForms) -> bytes:
-    """The `tetragon.Process` of an image, made at the first call."""
-    if not forms.protobuf:
-        message = tetragon_pb2.Process(**to_dict(forms.process, tetragon_pb2.Process.DESCRIPTOR))
-        forms.protobuf = message.SerializeToString()
-    return forms.protobuf
+    """The `tetragon.Process` of an image; kept when it is of ordinary length."""
+    if forms.protobuf:
+        return forms.protobuf
+    message = tetragon_pb2.Process(**to_dict(forms.process, tetragon_pb2.Process.DESCRIPTOR))
+    raw: bytes = message.SerializeToString()
+    if len(raw) <= 2 * LONG:
+        forms.protobuf = raw
+    return raw
 
 
 def to_dict(value: object, descriptor: Descriptor) -> dict[str, Any]:

@@ -11,6 +11,8 @@ import msgspec
 from lictor.model.process import EnvVar, Process, ProcessExtra
 
 _encoder = msgspec.json.Encoder()
+LONG = 4096
+"""Characters of arguments (or of JSON) that are kept without further thought; see `ProcessForms.shorten`."""
 
 
 class ProcessForms(abc.ABC):
@@ -40,6 +42,30 @@ class ProcessForms(abc.ABC):
     def extra_json(self) -> str:
         """Our own object, as the tail of an event: `,"lictor":{"process":{…}}`; may be empty."""
 
+    @abc.abstractmethod
+    def shorten(self) -> None:
+        """Give up the arguments beyond `LONG` and the environment. Later events of the image say so."""
+
+
+def _shortened(process: Process, extra: ProcessExtra | None) -> tuple[Process, ProcessExtra | None]:
+    lost = len(process.arguments[LONG:].encode())
+    lost += sum(len(one.key) + len(one.value) + 2 for one in process.environment_variables)
+    if extra is not None:
+        extra = msgspec.structs.replace(extra, truncated_bytes=extra.truncated_bytes + lost, argv=())
+    process = msgspec.structs.replace(
+        process,
+        arguments=process.arguments[:LONG],
+        environment_variables=(),
+        flags=truncated_flags(process.flags),
+    )
+    return process, extra
+
+
+def truncated_flags(flags: str) -> str:
+    """The flags of a process whose arguments were cut."""
+    words = flags.split()
+    return flags if "truncArgs" in words else " ".join([*words[:1], "truncArgs", *words[1:]])
+
 
 class WholeForms(ProcessForms):
     """The forms of an image that is like no other, made from its value."""
@@ -63,12 +89,18 @@ class WholeForms(ProcessForms):
         return self._extra
 
     def json(self) -> str:
-        if not self.json_text:
-            self.json_text = _encoder.encode(self._process).decode()
-        return self.json_text
+        text = self.json_text or _encoder.encode(self._process).decode()
+        if len(text) <= 2 * LONG:
+            self.json_text = text
+        return text
 
     def extra_json(self) -> str:
         return extra_json(self._extra)
+
+    def shorten(self) -> None:
+        self._process, self._extra = _shortened(self._process, self._extra)
+        self.json_text = ""
+        self.protobuf = b""
 
 
 class Template:
@@ -171,18 +203,28 @@ class TemplateForms(ProcessForms):
         return msgspec.structs.replace(extra, truncated_bytes=own.truncated_bytes, argv=own.argv)
 
     def json(self) -> str:
-        if not self.json_text:
-            template, pid = self.template, self._pid
-            arguments = f',"arguments":{encode_basestring(self._arguments)}' if self._arguments else ""
-            environment = (
-                _fragment(Process(environment_variables=self._own.environment)) if self._own is not None else ""
-            )
-            self.json_text = (
-                f'{{"exec_id":"{self.exec_id}","pid":{pid}{template.before_arguments}{arguments}'
-                f"{template.before_start}{self.start_time}{template.before_parent}{self._parent_exec_id}"
-                f"{template.before_tid}{pid}{template.end}{environment}}}"
-            )
-        return self.json_text
+        if self.json_text:
+            return self.json_text
+        template, pid = self.template, self._pid
+        arguments = f',"arguments":{encode_basestring(self._arguments)}' if self._arguments else ""
+        environment = _fragment(Process(environment_variables=self._own.environment)) if self._own is not None else ""
+        text = (
+            f'{{"exec_id":"{self.exec_id}","pid":{pid}{template.before_arguments}{arguments}'
+            f"{template.before_start}{self.start_time}{template.before_parent}{self._parent_exec_id}"
+            f"{template.before_tid}{pid}{template.end}{environment}}}"
+        )
+        if len(text) <= 2 * LONG:
+            self.json_text = text
+        return text
 
     def extra_json(self) -> str:
         return self.template.extra_json if self._own is None else extra_json(self.extra)
+
+    def shorten(self) -> None:
+        process, extra = _shortened(self.process, self.extra)
+        # A template of its own: the one that others share says nothing of arguments that were cut.
+        self.template = Template(process, extra)
+        self._arguments = process.arguments
+        self._own = Own((), extra.truncated_bytes) if extra is not None else None
+        self.json_text = ""
+        self.protobuf = b""

@@ -12,7 +12,7 @@ from collections.abc import Container
 
 from lictor.catalog.process import signal_name
 from lictor.model.event import Event, ExecEvent, ExitEvent
-from lictor.model.forms import ProcessForms, Template
+from lictor.model.forms import LONG, ProcessForms, Template
 from lictor.track.container import container_id
 from lictor.track.image import Image, ImageBuilder, Key
 from lictor.track.waiting import Chunks
@@ -25,6 +25,7 @@ _TOMBSTONE, _UNKNOWN = int(ProcessFlag.TOMBSTONE), int(ProcessFlag.UNKNOWN)
 _TEMPLATES, _TEMPLATE_KEY = 2048, 1024  # how many are kept, and the longest key in bytes
 TICK_NS = 10_000_000  # /proc tells births in ticks of 1/100 s (bpf/read/task.h)
 _EXITED_KEPT = 1024
+_LONG_BUDGET = 8 << 20  # bytes of arguments longer than LONG
 _DEPTH = 64
 _CGROUPS = 16384
 
@@ -62,6 +63,8 @@ class Tracker:
         self._templates: dict[bytes, tuple[Template, int]] = {}
         self._live: dict[int, Image] = {}
         self._absent: dict[int, Image] = {}
+        self._long: deque[tuple[ProcessForms, int]] = deque()
+        self._long_bytes = 0
         # Two generations: when the younger is full it becomes the older, and what was the older is forgotten.
         self._exited: dict[Key, Image] = {}
         self._exited_before: dict[Key, Image] = {}
@@ -127,6 +130,8 @@ class Tracker:
         cut = args_total - len(args)
         missing = cut + env_total - len(env) if env_total else cut
         forms = self.builder.forms(template, tgid, ktime, parent_id, args, env, cut > 0, missing)
+        if len(args) + len(env) > LONG:
+            self._keep_long(forms, len(args) + len(env))
         self._enter(Image(tgid, ktime, parent, 0, forms, parent_key))
         return ExecEvent(time, forms, above)
 
@@ -205,8 +210,20 @@ class Tracker:
             above = above.parent
         for one in reversed(missing):
             one.forms = self.builder.clone_of(one)
+            arguments = len(one.forms.process.arguments)
+            if arguments > LONG:
+                self._keep_long(one.forms, arguments)
         assert image.forms is not None
         return image.forms
+
+    def _keep_long(self, forms: ProcessForms, size: int) -> None:
+        """Long arguments are kept while there is room for them; the oldest are shortened first."""
+        self._long.append((forms, size))
+        self._long_bytes += size
+        while self._long_bytes > _LONG_BUDGET:
+            oldest, size = self._long.popleft()
+            self._long_bytes -= size
+            oldest.shorten()
 
     def _describe(
         self, key: Key, packed: bytes, chained: bytes, args: bytes, env: bytes

@@ -2,13 +2,14 @@
 PY := .venv/bin/python
 PACKAGES := clang llvm gcc libc6-dev libbpf-dev libelf-dev zlib1g-dev
 TEST_PACKAGES := qemu-system-x86 busybox-static kmod cpio xz-utils gzip runc
+C_FILES = $(shell git ls-files 'bpf/*.[ch]' 'bench/*.c')
 export DEBIAN_FRONTEND := noninteractive
 
 .PHONY: help setup build run test lint bench prove clean
 help:
 	@echo 'make run    set everything up and watch every process of this machine (root; ARGS="-o json" …)'
 	@echo 'make test   set everything up and run all tests, those in VMs included'
-	@echo 'make lint   ruff, mypy --strict, import layers, arm64 build'
+	@echo 'make lint   ruff, mypy --strict, import layers, clang-format, generated files, arm64 build'
 	@echo 'make bench  what Lictor costs, in VMs that count instructions, and a minute of exec storm here (root)'
 	@echo 'make prove  proofs that take longer than tests may; their last results are in docs/proofs.md (root)'
 	@echo 'make setup  packages and virtualenv only'
@@ -51,6 +52,7 @@ lint: build
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
 	.venv/bin/lint-imports
+	.venv/bin/clang-format --dry-run -Werror $(C_FILES)
 	$(PY) tools/gen_protos.py --check
 	$(PY) tools/build_bpf.py --arch arm64
 

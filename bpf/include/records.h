@@ -42,8 +42,8 @@ struct record_header {
 struct clone_record {
 	struct record_header header;
 	struct process_key parent; /* who created it, whatever its real_parent is later */
-	u32 flags;		   /* enum process_flag of the child */
-	u32 nspid;		   /* pid in its innermost pid namespace */
+	u32 flags;                 /* enum process_flag of the child */
+	u32 nspid;                 /* pid in its innermost pid namespace */
 };
 
 struct exit_record {
@@ -55,20 +55,20 @@ struct exit_record {
 };
 
 enum process_flag {
-	PROCESS_CLONED = 1,	    /* born since its last exec: shares its creator's image */
-	PROCESS_EXECED = 2,	    /* its exec was seen by this agent */
-	PROCESS_IN_INIT_TREE = 4,   /* the first process of a pid namespace, or a descendant */
+	PROCESS_CLONED = 1,       /* born since its last exec: shares its creator's image */
+	PROCESS_EXECED = 2,       /* its exec was seen by this agent */
+	PROCESS_IN_INIT_TREE = 4, /* the first process of a pid namespace, or a descendant */
 	PROCESS_KTHREAD = 8,
-	PROCESS_EXITED = 16,	    /* its exit was reported */
-	PROCESS_TOMBSTONE = 32,	    /* user space removes the table entry, see process/exit.h */
-	PROCESS_UNKNOWN = 64,	    /* was not in the table: the key is its birth time */
+	PROCESS_EXITED = 16,    /* its exit was reported */
+	PROCESS_TOMBSTONE = 32, /* user space removes the table entry, see process/exit.h */
+	PROCESS_UNKNOWN = 64,   /* was not in the table: the key is its birth time */
 };
 
 enum exec_flag {
-	EXEC_INTERPRETED = 1,	   /* a script or binfmt_misc: what runs is not what was asked for */
+	EXEC_INTERPRETED = 1,      /* a script or binfmt_misc: what runs is not what was asked for */
 	EXEC_PATH_UNREACHABLE = 2, /* the executable is outside the process's root or detached */
 	EXEC_PATH_DELETED = 4,
-	EXEC_PATH_ERROR = 8,	   /* could not be read whole */
+	EXEC_PATH_ERROR = 8, /* could not be read whole */
 	EXEC_CWD_UNREACHABLE = 16,
 	EXEC_CWD_DELETED = 32,
 	EXEC_CWD_ERROR = 64,
@@ -87,10 +87,10 @@ enum exec_flag {
 /* Fields of variable length. They follow an exec record in falling order: the file name first. */
 enum exec_field {
 	FIELD_ENV = 0,
-	FIELD_ARGS = 1,	  /* argv, each with its NUL */
+	FIELD_ARGS = 1,   /* argv, each with its NUL */
 	FIELD_CGROUP = 2, /* path in its hierarchy; only when new to this process tree */
 	FIELD_CWD = 3,
-	FIELD_EXE = 4,	    /* resolved path of the executable */
+	FIELD_EXE = 4,      /* resolved path of the executable */
 	FIELD_FILENAME = 5, /* as given to execve */
 	FIELDS = 6,
 	FIELD_SLOTS = 8, /* a power of two, so that an index can be masked */
@@ -118,9 +118,9 @@ struct namespaces {
  */
 struct exec_record {
 	struct record_header header;
-	u64 previous;		   /* ktime of the image this one replaced */
+	u64 previous;              /* ktime of the image this one replaced */
 	struct process_key parent; /* creator of the process */
-	u64 start;		   /* task_struct.start_boottime */
+	u64 start;                 /* task_struct.start_boottime */
 	u32 nspid;
 	u32 args_total, env_total;    /* bytes that the process has, whatever was read */
 	u32 chained_len[FIELD_SLOTS]; /* bytes in chunks on the bulk ring */
@@ -153,11 +153,11 @@ struct chunk_record {
 /* Per CPU; what could not be done is counted here, where it happens. */
 struct cpu_counters {
 	u64 seq[RINGS];
-	u64 lost[RINGS];     /* records that found no room in the ring */
-	u64 bytes_lost;	     /* argument bytes that were not chained for want of room */
-	u64 table_full;	     /* processes that found no room in the process table */
-	u64 scratch_busy;    /* programs that found no scratch slot: the record is lost, and counted in lost[] */
-	u64 unknown;	     /* processes met that were not in the table */
+	u64 lost[RINGS];  /* records that found no room in the ring */
+	u64 bytes_lost;   /* argument bytes that were not chained for want of room */
+	u64 table_full;   /* processes that found no room in the process table */
+	u64 scratch_busy; /* programs that found no scratch slot: the record is lost, and counted in lost[] */
+	u64 unknown;      /* processes met that were not in the table */
 };
 
 /* The kernel's own knowledge of a live process, by tgid. */

@@ -6,11 +6,11 @@
 #include "records.h"
 
 /* Masks an index where the verifier can see it: the barrier keeps the compiler from proving the mask away. */
-#define masked(index, size)                                                                                           \
-	({                                                                                                             \
-		u32 masked_index = (index);                                                                            \
-		asm volatile("" : "+r"(masked_index));                                                                 \
-		masked_index & ((size) - 1);                                                                           \
+#define masked(index, size)                            \
+	({                                             \
+		u32 masked_index = (index);            \
+		asm volatile("" : "+r"(masked_index)); \
+		masked_index &((size) - 1);            \
 	})
 
 struct {

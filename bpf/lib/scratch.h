@@ -19,8 +19,8 @@ struct path_walk {
 	u64 mount; /* struct mount, the one around the vfsmount */
 	u64 root_dentry;
 	u64 root_mount;
-	u64 node; /* struct kernfs_node of a cgroup walk */
-	u32 at;	  /* the path is path[at..PATH_ROOM) */
+	u64 node;  /* struct kernfs_node of a cgroup walk */
+	u32 at;    /* the path is path[at..PATH_ROOM) */
 	u32 state; /* enum walk_state */
 };
 

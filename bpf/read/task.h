@@ -90,7 +90,8 @@ static __always_inline u32 session_of(struct task_struct *task)
 	return task->signal->pids[PIDTYPE_SID]->numbers[0].nr;
 }
 
-/* The controlling terminal as a device number, huge encoding of new_encode_dev for these majors: major << 20 | minor. */
+/* The controlling terminal as a device number, huge encoding of new_encode_dev for these majors: major << 20 | minor.
+ */
 static __always_inline u32 tty_of(struct task_struct *task)
 {
 	struct tty_struct *tty = task->signal->tty;

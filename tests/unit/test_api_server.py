@@ -22,7 +22,7 @@ from lictor.api.server import MAX_REQUEST, MAX_STREAMS, ApiServer
 from lictor.clock import WallClock
 from lictor.errors import LictorError
 from lictor.model.event import Event, ExecEvent, ExitEvent, LossEvent
-from lictor.model.forms import ProcessForms, WholeForms
+from lictor.model.forms import LONG, ProcessForms, WholeForms
 from lictor.model.process import Process
 
 SERVICE = "/tetragon.FineGuidanceSensors/"
@@ -193,16 +193,16 @@ def test_a_slow_client_is_told_what_it_lost(serving: Serving) -> None:
     assert next(slow).process_exec.process.pid.value == sent
 
 
-def test_a_slow_client_with_huge_events_is_bounded_in_bytes(serving: Serving) -> None:
+def test_a_slow_client_gets_huge_events_shortened(serving: Serving) -> None:
     slow = serving.follow(events_pb2.GetEventsRequest())
     forms = process(1, arguments="y" * 130_000)
     for _ in range(10):
         serving.accept(*(ExecEvent(1, forms, None) for _ in range(100)))
-    received = 0
-    while (message := next(slow)).WhichOneof("event") != "rate_limit_info":
-        received += 1
-    assert 0 < received < 300
-    assert message.rate_limit_info.number_of_dropped_process_events == 1000 - received
+    got = [next(slow).process_exec.process for _ in range(1000)]
+    lengths = [len(one.arguments) for one in got]
+    assert set(lengths) == {130_000, LONG}
+    assert 10 < lengths.count(130_000) < 300
+    assert all(("truncArgs" in one.flags.split()) == (len(one.arguments) == LONG) for one in got)
 
 
 def test_streams_are_limited(serving: Serving) -> None:

@@ -12,6 +12,7 @@ from lictor.pipeline.filters import Predicate
 
 QUEUE_EVENTS = 10_000
 QUEUE_BYTES = 16 << 20
+LONG_FRAME = 16 << 10  # such frames have half of the bytes; beyond it a brief form stands in
 _FRAMES_PER_WRITE = 50
 
 
@@ -28,9 +29,14 @@ class Listener:
         self._ready = asyncio.Event()
         self._closing = False
 
+    def takes(self, frame: bytes) -> bool:
+        """Whether there is room for a frame, whose length counts against half of the bytes if it is long."""
+        room = QUEUE_BYTES if len(frame) <= LONG_FRAME else QUEUE_BYTES // 2
+        return len(self._frames) < QUEUE_EVENTS and self._held + len(frame) <= room
+
     def put(self, frame: bytes) -> None:
         """Queue a frame, or count it."""
-        if len(self._frames) >= QUEUE_EVENTS or self._held + len(frame) > QUEUE_BYTES:
+        if not self.takes(frame):
             self.dropped += 1
             self._untold += 1
             return
@@ -92,10 +98,15 @@ class Listeners:
         if not self._all:
             return
         for event in events:
-            framed = b""
+            framed = brief = b""
             for listener in self._all:
-                if listener.wanted(event):
-                    framed = framed or frame(self._encode(event))
+                if not listener.wanted(event):
+                    continue
+                framed = framed or frame(self._encode(event))
+                if len(framed) > LONG_FRAME and not listener.takes(framed):
+                    brief = brief or frame(self._encode(event.brief()))
+                    listener.put(brief)
+                else:
                     listener.put(framed)
 
     def close(self) -> None:

@@ -57,12 +57,12 @@ class FileSink:
         return self._writer.written
 
     def accept(self, events: Sequence[Event]) -> None:
-        lines = [self._line(event) for event in events]
+        lines = self._writer.render(events, self._line)
         lost = self._writer.lost
         if lost > self._told:
             now = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
             lines.insert(0, self._line(LossEvent(now, lost - self._told, "export file", "it could not be written")))
-        if self._writer.put("".join(lines).encode(), len(events)):
+        if self._writer.put(lines, len(events)):
             self._told = lost
 
     async def close(self) -> None:

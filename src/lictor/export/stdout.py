@@ -30,11 +30,11 @@ class StdoutSink:
         self._writer = WriterThread("stdout", self._write)
 
     def accept(self, events: Sequence[Event]) -> None:
-        lines = [self._line(event) for event in events if self._wanted(event)]
-        lost = self._writer.lost
+        lines = self._writer.render(filter(self._wanted, events), self._line)
+        count, lost = len(lines), self._writer.lost
         if lost > self._told:
             lines.insert(0, self._line(self._loss(lost - self._told)))
-        if lines and self._writer.put("".join(lines).encode(), len(lines)):
+        if lines and self._writer.put(lines, count):
             self._told = lost
 
     async def close(self) -> None:

@@ -1,15 +1,19 @@
 """A thread that writes for a sink, so that a slow disk or a blocked terminal never holds up the pipeline.
 
-Bounded in bytes: what does not fit is dropped, counted as events, and told of when there is room again.
+Bounded in bytes: what does not fit is dropped, counted as events, and told of when there is room again. Long lines have
+half of the room, beyond it they are shortened: a flood of huge command lines pushes nothing else out.
 """
 
 from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+
+from lictor.model.event import Event
 
 QUEUE_BYTES = 8 << 20
+LONG_LINE = 16 << 10
 
 
 class WriterThread:
@@ -31,8 +35,22 @@ class WriterThread:
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 
-    def put(self, block: bytes, events: int) -> bool:
-        """Queue a block that holds so many events. False: no room, they are counted as lost."""
+    def render(self, events: Iterable[Event], line: Callable[[Event], str]) -> list[str]:
+        """The line of each event, a brief one of those that are long when half of the room is taken."""
+        lines = []
+        budget = self._room // 2 - self._held
+        for event in events:
+            text = line(event)
+            if len(text) > LONG_LINE:
+                budget -= len(text)
+                if budget < 0:
+                    text = line(event.brief())
+            lines.append(text)
+        return lines
+
+    def put(self, lines: list[str], events: int) -> bool:
+        """Queue lines, so many of which are events. False: no room, they are counted as lost."""
+        block = "".join(lines).encode()
         with self._ready:
             if self._held + len(block) > self._room and self._queue:
                 self.lost += events

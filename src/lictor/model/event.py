@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import enum
 from typing import ClassVar
 
@@ -40,6 +41,13 @@ class Event:
         self.time = time
         self.process = process
         self.parent = parent
+
+    def brief(self) -> Event:
+        """The same event with `ProcessForms.brief` of those in it: for a reader who has no room for it all."""
+        found = copy.copy(self)
+        found.process = self.process.brief() if self.process is not None else None
+        found.parent = self.parent.brief() if self.parent is not None else None
+        return found
 
 
 class ExecEvent(Event):

@@ -42,9 +42,13 @@ class ProcessForms(abc.ABC):
     def extra_json(self) -> str:
         """Our own object, as the tail of an event: `,"lictor":{"process":{…}}`; may be empty."""
 
+    def brief(self) -> ProcessForms:
+        """The same image without the arguments beyond `LONG` and without its environment, and saying so."""
+        return WholeForms(*_shortened(self.process, self.extra))
+
     @abc.abstractmethod
     def shorten(self) -> None:
-        """Give up the arguments beyond `LONG` and the environment. Later events of the image say so."""
+        """Become `brief`. Later events of the image say so."""
 
 
 def _shortened(process: Process, extra: ProcessExtra | None) -> tuple[Process, ProcessExtra | None]:

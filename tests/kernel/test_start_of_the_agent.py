@@ -70,8 +70,11 @@ def test_an_agent_that_starts_on_a_busy_machine(tmp_path: Path, _attempt: int) -
     known: dict[str, Any] = {body["process"]["exec_id"]: body for _, body in bodies}
     orphans = [body for _, body in bodies if "parent" not in body and body["process"]["pid"] not in (1, 2)]
     assert not [body for body in orphans if body["process"].get("arguments") in ("late", "child")]
-    # A child of a worker that was forked and gone before the scan reached it can only be named.
+    # A child of a worker that was forked and gone, or another image, before the scan reached it can only be named.
     for _, body in bodies:
+        if body.get("parent", {}).get("flags") == "unknown":
+            assert body["parent"]["exec_id"] == body["process"]["parent_exec_id"]
+            assert body["parent"]["exec_id"] not in known
         if body["process"].get("arguments") == "child":
             assert body["parent"]["exec_id"] in known or body["parent"]["pid"] not in workers
 

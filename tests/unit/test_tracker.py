@@ -71,6 +71,19 @@ def exec_id(key: Key) -> str:
     return base64.b64encode(f"node:{key[1]}:{key[0]}".encode()).decode()
 
 
+def test_a_parent_nobody_saw_is_shown_by_its_key() -> None:
+    tracker = make_tracker()
+    started = tracker.exec(exec_record((11, 300), parent=(10, 100), previous=200, flags=UNKNOWN, binary=b"/bin/ls"))
+    again = tracker.exec(exec_record((12, 310), parent=(10, 100), previous=210, flags=UNKNOWN, binary=b"/bin/ls"))
+    for event in (started, again):
+        assert event.parent is not None
+        parent = event.parent.process
+        assert (parent.exec_id, parent.pid, parent.binary, parent.flags) == (exec_id((10, 100)), 10, "", "unknown")
+    assert tracker.misses == 1  # found the second time
+    orphan = tracker.exec(exec_record((13, 320)))
+    assert orphan.parent is None
+
+
 def test_fork_exec_exit() -> None:
     tracker = make_tracker()
     tracker.exec(exec_record((10, 100), binary=b"/bin/sh"))

@@ -7,6 +7,7 @@ kernel's table says has changed meanwhile.
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,10 @@ PF_KTHREAD = 0x00200000
 
 @dataclass(frozen=True, slots=True)
 class Scanned:
-    """One process. `start` is its birth on the boot clock in ns, as precise as a tick; `cmdline` is argv with NULs."""
+    """One process. `start` is its birth on the boot clock in ns, as precise as a tick; `cmdline` is argv with NULs.
+
+    `read_at` is when the last of it was read, boot clock ns.
+    """
 
     tgid: int
     start: int
@@ -37,6 +41,7 @@ class Scanned:
     cmdline: bytes
     cgroup: str
     namespaces: dict[str, int]
+    read_at: int
 
 
 def scan(root: str = "/proc") -> Iterator[Scanned]:
@@ -91,6 +96,7 @@ def read(base: str, tgid: int) -> Scanned | None:
         cmdline=b"" if kernel_thread else Path(f"{image}/cmdline").read_bytes(),
         cgroup=Path(f"{base}/cgroup").read_text(errors="replace"),
         namespaces=namespaces(image),
+        read_at=time.clock_gettime_ns(time.CLOCK_BOOTTIME),
     )
 
 

@@ -2,7 +2,7 @@
 
 No process falls between scan and sensors: the programs run before the scan starts, and both name a process by its
 birth until it execs. A process that the kernel's table knows when the scan is over has told its own story in the
-rings, and what was read of it meanwhile is dropped.
+rings; what was read of it is kept if it was read before that story began, and dropped otherwise.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ class ProcessSensor:
         self._attach_credentials()
 
     def scan(self) -> list[procfs.Scanned]:
-        """The processes that lived before, entered into the kernel's table, without those that told of themselves."""
+        """The images that lived before, their processes entered into the kernel's table where it does not know them."""
         found = list(procfs.scan())
         by_tgid = {process.tgid: process for process in found}
         kept = []
@@ -109,9 +109,18 @@ class ProcessSensor:
                 flags,
                 0,
             )
-            if self._table.update(struct.pack("<I", process.tgid), entry, _NOEXIST):
+            tgid = struct.pack("<I", process.tgid)
+            if self._table.update(tgid, entry, _NOEXIST) or self._replaced_since(tgid, process.read_at):
                 kept.append(process)
         return kept
+
+    def _replaced_since(self, tgid: bytes, read_at: int) -> bool:
+        """Whether the process execed after it was read: what was read is then its earlier image, whole."""
+        raw = self._table.lookup(tgid)
+        if raw is None:
+            return False
+        ktime, *_, flags = self._entry.unpack(raw)
+        return bool(flags & ProcessFlag.EXECED) and ktime > read_at
 
     def counters(self) -> Counters:
         rows = [self._cpu.unpack(raw) for raw in self._counters.per_cpu(bytes(4))]

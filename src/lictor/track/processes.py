@@ -12,7 +12,8 @@ from collections.abc import Container
 
 from lictor.catalog.process import signal_name
 from lictor.model.event import Event, ExecEvent, ExitEvent
-from lictor.model.forms import LONG, ProcessForms, Template
+from lictor.model.forms import LONG, ProcessForms, Template, WholeForms
+from lictor.model.process import Process
 from lictor.track.container import container_id
 from lictor.track.image import Image, ImageBuilder, Key
 from lictor.track.waiting import Chunks
@@ -98,10 +99,8 @@ class Tracker:
         if parent is None or parent.ktime != parent_ktime:
             parent = self.find(parent_tgid, parent_ktime)
         if parent is None:
-            self.misses += 1
-            self._enter(Image(tgid, ktime, None, flags, None, (parent_tgid, parent_ktime)))
-        else:
-            self._enter(Image(tgid, ktime, parent, flags))
+            parent = self._name(parent_tgid, parent_ktime)
+        self._enter(Image(tgid, ktime, parent, flags, None, (parent_tgid, parent_ktime)))
 
     def exec(self, record: Exec) -> Event:
         """A new image of a process. Its parent is the creator after a fork, else the image it replaced."""
@@ -121,7 +120,8 @@ class Tracker:
         else:
             parent = self.find(*parent_key)
         if parent is None:
-            self.misses += 1
+            parent = self._name(*parent_key)
+        if parent is None:
             above = None
             parent_id = self.builder.exec_id(*parent_key)
         else:
@@ -147,8 +147,8 @@ class Tracker:
             if flags & _KTHREAD:
                 return None
             self.forgotten += 1
-            parent_key = (parent_tgid, parent_ktime) if parent_tgid else None
-            image = Image(tgid, ktime, self.find(*parent_key) if parent_key else None, 0, None, parent_key)
+            above = self.find(parent_tgid, parent_ktime) or self._name(parent_tgid, parent_ktime)
+            image = Image(tgid, ktime, above, 0, None, (parent_tgid, parent_ktime) if parent_tgid else None)
         elif image.exited:
             return None
         else:
@@ -158,9 +158,21 @@ class Tracker:
             return None
         parent = image.parent
         forms = image.forms or self._made(image)
-        above = None if parent is None else parent.forms or self._made(parent)
+        parent_forms = None if parent is None else parent.forms or self._made(parent)
         signal = signal_name(code & 0x7F) if code & 0x7F else ""
-        return ExitEvent(time, forms, above, signal, code >> 8 & 0xFF)
+        return ExitEvent(time, forms, parent_forms, signal, code >> 8 & 0xFF)
+
+    def _name(self, tgid: int, ktime: int) -> Image | None:
+        """An image of which nothing is known but its key: it was gone before anyone could look. None without a key."""
+        if not tgid or not ktime:
+            return None
+        self.misses += 1
+        builder = self.builder
+        stamp = builder.time(ktime)
+        process = Process(exec_id=builder.exec_id(tgid, ktime), pid=tgid, flags="unknown", start_time=stamp, tid=tgid)
+        image = Image(tgid, ktime, None, 0, WholeForms(process))
+        self._retire(image)
+        return image
 
     def _find_unknown(self, tgid: int, birth: int) -> Image | None:
         """The image of a process that was not in the kernel's table, which then knows its birth only.

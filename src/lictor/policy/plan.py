@@ -247,7 +247,8 @@ class Predicate(_Value):
     """A question about a process; each distinct one owns a scope bit in the kernel. Negation is the rule's.
 
     BINARY and PARENT_BINARY: `set` of the plan; `follow_children` also takes descendants of a matching process, those
-    that already live included. PID: `numbers`; `namespace_pid` and `follow_forks` as in the policy. WORKLOAD: `workload`.
+    that already live included. PID: `numbers`; `namespace_pid` and `follow_forks` as in the policy. WORKLOAD:
+    `workload`.
     """
 
     kind: PredicateKind

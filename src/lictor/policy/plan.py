@@ -11,7 +11,7 @@ from enum import StrEnum
 import msgspec
 
 
-class _Value(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class _Value(msgspec.Struct, frozen=True, omit_defaults=True):
     """Base of everything in a plan: immutable, hashable, keyword arguments only, defaults left out of the JSON."""
 
 
@@ -48,7 +48,7 @@ class Purpose(StrEnum):
     ENFORCE = "enforce"  # acts on what the entry program of the same plan decided
 
 
-class Attach(_Value):
+class Attach(_Value, frozen=True, kw_only=True):
     """One attachment. `target`: symbol, LSM hook, `subsystem/event`, `abi:syscall`, `path:offset`, cgroup attach type.
 
     `number` is what the target is known by in the kernel where that is not its name: the syscall number, the file
@@ -74,14 +74,14 @@ class Source(StrEnum):
     USDT = "usdt"  # `index`: number of the probe's argument
 
 
-class Step(_Value):
+class Step(_Value, frozen=True, kw_only=True):
     """One step of a `resolve` path: add `offset` bytes, then follow the pointer that lies there if `dereference`."""
 
     offset: int
     dereference: bool = False
 
 
-class Read(_Value):
+class Read(_Value, frozen=True, kw_only=True):
     """One value of a hook. `slot` is its place in the hook's value array: arguments, then data, then the return value.
 
     `type` is a row of the catalogue (never `auto`). `index` is as `source` says; `written_index` is the one that the
@@ -119,7 +119,7 @@ class SetKind(StrEnum):
     ADDRESSES6 = "addresses6"
 
 
-class OperandSet(_Value):
+class OperandSet(_Value, frozen=True, kw_only=True):
     """A set of values to compare with. Sorted and without doubles, so that equal sets are equal values.
 
     `texts` are the strings with every byte as one character (latin-1), for prefixes, postfixes and sub-strings too;
@@ -182,14 +182,14 @@ class CelOp(StrEnum):
     POP = "pop"
 
 
-class CelStep(_Value):
+class CelStep(_Value, frozen=True, kw_only=True):
     """One instruction; `value` is a constant, a slot, or the number of instructions to skip."""
 
     op: CelOp
     value: int = 0
 
 
-class Filter(_Value):
+class Filter(_Value, frozen=True, kw_only=True):
     """One condition. All of a selector's must hold.
 
     `operator` is the canonical name of the catalogue, without its Not- form: `negated` says that. `slot` is the value
@@ -223,7 +223,7 @@ class PredicateKind(StrEnum):
     WORKLOAD = "workload"
 
 
-class LabelRule(_Value):
+class LabelRule(_Value, frozen=True, kw_only=True):
     """One requirement on labels, as Kubernetes has it: `operator` is In, NotIn, Exists or DoesNotExist."""
 
     key: str
@@ -231,7 +231,7 @@ class LabelRule(_Value):
     values: tuple[str, ...] = ()
 
 
-class Workload(_Value):
+class Workload(_Value, frozen=True, kw_only=True):
     """Which workloads a policy or a selector is for. None: not asked; an empty tuple: any that is one.
 
     `namespace` is that of a TracingPolicyNamespaced.
@@ -243,7 +243,7 @@ class Workload(_Value):
     namespace: str = ""
 
 
-class Predicate(_Value):
+class Predicate(_Value, frozen=True, kw_only=True):
     """A question about a process; each distinct one owns a scope bit in the kernel. Negation is the rule's.
 
     BINARY and PARENT_BINARY: `set` of the plan; `follow_children` also takes descendants of a matching process, those
@@ -261,7 +261,7 @@ class Predicate(_Value):
     written: tuple[str, ...] = ()
 
 
-class ScopeTerm(_Value):
+class ScopeTerm(_Value, frozen=True, kw_only=True):
     """A predicate of the plan, by its number, that must hold, or must not."""
 
     predicate: int
@@ -293,7 +293,7 @@ class RateScope(StrEnum):
     GLOBAL = "global"
 
 
-class Action(_Value):
+class Action(_Value, frozen=True, kw_only=True):
     """One action with its parameters. `error` is a negative errno; `rate_interval_ns` 0 is no limit; `argument` is the
     slot of TrackSock, UntrackSock and Set; `registers` are assignments `name=expression` of an Override on a uprobe.
     """
@@ -312,7 +312,7 @@ class Action(_Value):
     registers: tuple[str, ...] = ()
 
 
-class Rule(_Value):
+class Rule(_Value, frozen=True, kw_only=True):
     """A selector, compiled. `index` is its place in the policy. Rules of a hook are tried in order: the first whose
     scope and filters hold acts. `filters` and `return_filters` are in the order in which they run.
     """
@@ -336,7 +336,7 @@ class Guarantee(StrEnum):
     NONE = "none"
 
 
-class Enforcement(_Value):
+class Enforcement(_Value, frozen=True, kw_only=True):
     """How the enforcing actions of a hook work here, what that guarantees, and what is known to get around it."""
 
     method: AttachKind | None  # None: a signal
@@ -345,7 +345,7 @@ class Enforcement(_Value):
     bypasses: tuple[str, ...] = ()
 
 
-class Hook(_Value):
+class Hook(_Value, frozen=True, kw_only=True):
     """One hook of a policy. `name` is what policies share a hook by, e.g. `kprobe:security_file_permission`;
     `function` is what events call it. `section` and `index` say where it stands in the policy; a list of functions
     gives one hook each. `missing` hooks (ignore.callNotFound) attach to nothing.
@@ -365,7 +365,7 @@ class Hook(_Value):
     missing: bool = False
 
 
-class EnforcerCall(_Value):
+class EnforcerCall(_Value, frozen=True, kw_only=True):
     """A function on which what NotifyEnforcer left is carried out."""
 
     function: str
@@ -381,14 +381,14 @@ class Mode(StrEnum):
     MONITOR_ONLY = "monitor_only"
 
 
-class Memory(_Value):
+class Memory(_Value, frozen=True, kw_only=True):
     """An estimate of kernel memory in bytes: what is this policy's own, and what it may share with others."""
 
     own: int = 0
     shared: int = 0
 
 
-class Plan(_Value):
+class Plan(_Value, frozen=True, kw_only=True):
     """A whole policy. `workload` is the scope of all its rules; `nodes` are the requirements on node labels.
 
     `predicates` and `sets` hold no two equal values; everything else refers to them by number.

@@ -54,6 +54,7 @@ lint: build
 	.venv/bin/lint-imports
 	.venv/bin/clang-format --dry-run -Werror $(C_FILES)
 	$(PY) tools/gen_protos.py --check
+	$(PY) tools/gen_settings.py --check
 	$(PY) tools/build_bpf.py --arch arm64
 
 clean:

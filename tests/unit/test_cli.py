@@ -11,7 +11,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lictor.cli.render import Compact, safe
-from lictor.daemon import settings
 from lictor.errors import LictorError
 from lictor.host import preflight
 from lictor.model.event import LossEvent
@@ -53,22 +52,6 @@ def test_preflight_names_the_remedy() -> None:
     with pytest.raises(LictorError, match="CAP_BPF"):
         preflight.check("6.12.0", 0, 0)
     preflight.check("6.1.0-56-amd64", 0, every)
-
-
-def test_settings_from_a_directory_and_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "export-filename").write_text("/from/file\n")
-    (tmp_path / "extras").write_text("off\n")
-    monkeypatch.setenv("LICTOR_CLUSTER_NAME", "c1")
-    found = settings.load({"node_name": "n", "log_level": None}, str(tmp_path))
-    assert (found.export_filename, found.extras, found.cluster_name, found.node_name) == (
-        "/from/file",
-        False,
-        "c1",
-        "n",
-    )
-    (tmp_path / "no-such-thing").write_text("1")
-    with pytest.raises(LictorError, match="no setting no-such-thing"):
-        settings.load({}, str(tmp_path))
 
 
 @given(st.text())

@@ -9,7 +9,7 @@ import uvloop
 
 from lictor import log
 from lictor.cli.options import setting_options
-from lictor.daemon import settings
+from lictor.daemon import sources
 from lictor.daemon.agent import Agent
 from lictor.daemon.surfaces import open_surfaces
 
@@ -18,7 +18,7 @@ from lictor.daemon.surfaces import open_surfaces
 @click.option("--config-dir", help="A directory with one file per setting.")
 @setting_options()
 def command(config_dir: str | None, **flags: Any) -> None:
-    found = settings.load(flags, config_dir)
+    found = sources.load(flags, config_dir)
     log.setup(found.log_level, found.log_format)
 
     async def main() -> None:

@@ -17,6 +17,7 @@ COMMANDS = {
     "events": ("events", "Follow the events of a running agent over gRPC."),
     "probe": ("probe", "Show what this kernel can do and what Lictor will use for what."),
     "agent": ("agent", "Run the daemon, configured by files, environment and flags."),
+    "config": ("config", "Show the settings in force and where each comes from."),
 }
 
 

@@ -15,7 +15,7 @@ from lictor import log
 from lictor.cli.filters import event_filter, filter_options
 from lictor.cli.options import setting_options, show_options
 from lictor.cli.render import Compact, wants_color
-from lictor.daemon import settings
+from lictor.daemon import sources
 from lictor.daemon.agent import Agent
 from lictor.daemon.surfaces import loss_here, open_surfaces
 from lictor.export.stdout import StdoutSink
@@ -39,7 +39,7 @@ def command(
     event_types: str | None,
     **flags: Any,
 ) -> None:
-    found = settings.load(flags, defaults={"server_address": ()})
+    found = sources.load(flags, defaults={"server_address": ()})
     log.setup("warn" if found.log_level == "info" else found.log_level, found.log_format)
     allow = event_filter(pid, binary_regex, event_types)
 

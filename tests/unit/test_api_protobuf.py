@@ -14,8 +14,9 @@ from lictor.api.pb.tetragon.events_pb2 import GetEventsResponse
 from lictor.api.protobuf import EventEncoder, varint
 from lictor.clock import WallClock
 from lictor.model import process as model
-from lictor.model.event import Event, ExecEvent, ExitEvent, JsonWriter, LossEvent
+from lictor.model.event import Event, ExecEvent, ExitEvent, LossEvent
 from lictor.model.forms import WholeForms
+from lictor.model.json import JsonWriter
 
 CLOCK = WallClock(offset=1_700_000_000_000_000_000)
 START = 123_456_789_000  # boot-clock ns

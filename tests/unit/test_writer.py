@@ -7,8 +7,9 @@ import threading
 
 from lictor.clock import WallClock
 from lictor.export.writer import LONG_LINE, WriterThread
-from lictor.model.event import ExecEvent, JsonWriter, LossEvent
+from lictor.model.event import ExecEvent, LossEvent
 from lictor.model.forms import WholeForms
+from lictor.model.json import JsonWriter
 from lictor.model.process import Process
 
 ROOM = 40 * LONG_LINE

@@ -7,18 +7,24 @@ written here, field by field, because it is the part that every event pays for.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Hashable
 from datetime import datetime
 from functools import cache, lru_cache
+from keyword import iskeyword
 from typing import Any
 
+import msgspec
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
+from google.protobuf.message_factory import GetMessageClass
 
-from lictor.api.pb.tetragon import tetragon_pb2
+from lictor.api.pb.tetragon import events_pb2, tetragon_pb2
 from lictor.clock import NANOSECONDS, WallClock
-from lictor.model.event import Event, ExitEvent, LossEvent
+from lictor.model.event import Event, EventType, ExitEvent, LossEvent, ThrottleEvent
 from lictor.model.forms import LONG, ProcessForms
+from lictor.model.hook import HookEvent
 
+_CAPITAL = re.compile(r"(?<!^)([A-Z])")
 _INT_AS_TEXT = (FieldDescriptor.TYPE_UINT64, FieldDescriptor.TYPE_INT64)
 _Convert = Callable[[Any], Any]
 
@@ -45,9 +51,10 @@ def _tag(field: int, wire_type: int = _LENGTH_DELIMITED) -> bytes:
 
 # Numbers of events.proto and tetragon.proto; tests/unit/test_api_protobuf.py reads the result back.
 _EXEC, _EXIT, _RATE_LIMIT_INFO = _tag(1), _tag(5), _tag(40001)
+_ENVELOPE = events_pb2.GetEventsResponse.DESCRIPTOR.fields_by_name
 _NODE_NAME, _TIME, _CLUSTER_NAME = _tag(1000), _tag(1001), _tag(1003)
 _PROCESS, _PARENT, _SIGNAL, _STATUS, _EXIT_TIME = _tag(1), _tag(2), _tag(3), _tag(4, 0), _tag(5)
-_DROPPED = _tag(1, 0)
+_DROPPED, _TID = _tag(1, 0), _tag(16)
 _SECONDS, _NANOS = _tag(1, 0), _tag(2, 0)
 
 
@@ -63,9 +70,10 @@ class EventEncoder:
         """One `GetEventsResponse`."""
         stamp = self._timestamp(event.time)
         end = b"".join((self._node, _field(_TIME, stamp), self._cluster))
-        if isinstance(event, LossEvent):
-            return _field(_RATE_LIMIT_INFO, _DROPPED + varint(event.dropped)) + end
-        assert event.process is not None
+        if isinstance(event, HookEvent):
+            return _hook_event(event) + end
+        if event.process is None:
+            return _agent_event(event) + end
         parts = [_field(_PROCESS, process_bytes(event.process))]
         if event.parent is not None:
             parts.append(_field(_PARENT, process_bytes(event.parent)))
@@ -83,6 +91,35 @@ class EventEncoder:
         return _second(seconds) + (_NANOS + varint(nanos) if nanos else b"")
 
 
+def _hook_event(event: HookEvent) -> bytes:
+    assert event.process is not None
+    tag, process_tag, parent_tag, message, descriptor = _hook_message(event.kind)
+    parts = [_field(process_tag, thread_bytes(event.process, event.tid))]
+    if event.parent is not None:
+        parts.append(_field(parent_tag, process_bytes(event.parent)))
+    parts.append(message(**to_dict(event.body, descriptor)).SerializeToString())
+    return _field(tag, b"".join(parts))
+
+
+@cache
+def _hook_message(kind: EventType) -> tuple[bytes, bytes, bytes, Callable[..., Any], Descriptor]:
+    """Tag in the envelope, tags of process and parent, class and descriptor of a kind of hook event's message."""
+    field = _ENVELOPE[kind.name.lower()]
+    inner = field.message_type
+    assert inner is not None
+    process, parent = (_tag(inner.fields_by_name[name].number) for name in ("process", "parent"))
+    return _tag(field.number), process, parent, GetMessageClass(inner), inner
+
+
+def _agent_event(event: Event) -> bytes:
+    if isinstance(event, ThrottleEvent):
+        number = events_pb2.ThrottleType.Value(event.type)
+        throttle = events_pb2.ProcessThrottle(type=number, cgroup=event.cgroup)
+        return _field(_tag(event.kind), throttle.SerializeToString())
+    assert isinstance(event, LossEvent)
+    return _field(_RATE_LIMIT_INFO, _DROPPED + varint(event.dropped))
+
+
 def process_bytes(forms: ProcessForms) -> bytes:
     """The `tetragon.Process` of an image; kept when it is of ordinary length."""
     if forms.protobuf:
@@ -94,35 +131,59 @@ def process_bytes(forms: ProcessForms) -> bytes:
     return raw
 
 
-def to_dict(value: object, descriptor: Descriptor) -> dict[str, Any]:
+def thread_bytes(forms: ProcessForms, tid: int) -> bytes:
+    """The `tetragon.Process` of a thread: another `tid` behind that of the process, and the last one counts."""
+    raw = process_bytes(forms)
+    return raw if tid == forms.pid else raw + _field(_TID, _tag(1, 0) + varint(tid))
+
+
+def to_dict(value: msgspec.Struct, descriptor: Descriptor) -> dict[str, Any]:
     """A value of the model as keyword arguments of the message it is named after. Unknown and default is left out."""
     found = {}
-    for attribute, name, convert, wrapped in _plan(descriptor):
+    for attribute, name, convert, presence in _plan(type(value), descriptor):
         got = getattr(value, attribute)
-        if got or (wrapped and got is not None):
+        if got or (presence and got is not None):
             found[name] = convert(got)
     return found
 
 
 @cache
-def _plan(descriptor: Descriptor) -> list[tuple[str, str, _Convert, bool]]:
-    return [(field.name.lower(), field.name, *_converter(field)) for field in descriptor.fields]
+def _plan(kind: Hashable, descriptor: Descriptor) -> list[tuple[str, str, _Convert, bool]]:
+    """Attribute, field, conversion and presence of each field of the message that values of this class have.
+
+    Presence: a field that can be told from one not set, of which 0 is a value like any other.
+    """
+    found = []
+    for field in descriptor.fields:
+        attribute = _attribute(field.name)
+        if hasattr(kind, attribute):
+            presence = field.has_presence and not _is(field, "Timestamp")
+            found.append((attribute, field.name, _converter(field), presence))
+    return found
 
 
-def _converter(field: FieldDescriptor) -> tuple[_Convert, bool]:
-    """How a field's value is converted, and whether it is a wrapper, of which 0 is a value like any other."""
+def _attribute(name: str) -> str:
+    """`return` is `return_` in the model, `ProgType` is `prog_type`."""
+    return _CAPITAL.sub(r"_\1", name).lower() + ("_" if iskeyword(name) else "")
+
+
+def _is(field: FieldDescriptor, name: str) -> bool:
+    return field.message_type is not None and field.message_type.full_name == f"google.protobuf.{name}"
+
+
+def _converter(field: FieldDescriptor) -> _Convert:
     inner = field.message_type
     if inner is None:
-        return (int if field.type in _INT_AS_TEXT else _same), False
-    if inner.full_name == "google.protobuf.Timestamp":
-        return timestamp, False
+        return int if field.type in _INT_AS_TEXT else _same
+    if _is(field, "Timestamp"):
+        return timestamp
     if inner.full_name.startswith("google.protobuf."):
-        return _wrapped, True
+        return _wrapped
     if inner.GetOptions().map_entry:
-        return _same, False
+        return _same
     if field.is_repeated:
-        return (lambda values: [to_dict(one, inner) for one in values]), False
-    return (lambda value: to_dict(value, inner)), True
+        return lambda values: [to_dict(one, inner) for one in values]
+    return lambda value: to_dict(value, inner)
 
 
 def _same(value: Any) -> Any:

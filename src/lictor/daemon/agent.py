@@ -15,7 +15,7 @@ from lictor import __version__, log
 from lictor.clock import WallClock
 from lictor.daemon.settings import Settings, node_name
 from lictor.host import preflight, procfs
-from lictor.model.event import JsonWriter
+from lictor.model.json import JsonWriter
 from lictor.model.sink import EventSink
 from lictor.pipeline.pump import Pump
 from lictor.pipeline.reader import Reader

@@ -1,17 +1,11 @@
-"""Events, and their JSON lines."""
+"""Events: what leaves the pipeline."""
 
 from __future__ import annotations
 
 import copy
 import enum
-from typing import ClassVar
 
-import msgspec
-
-from lictor.clock import WallClock
 from lictor.model.forms import ProcessForms
-
-_encoder = msgspec.json.Encoder()
 
 
 class EventType(enum.IntEnum):
@@ -35,7 +29,7 @@ class Event:
     """What leaves the pipeline. `time` is boot-clock nanoseconds; `process` is None for events of the agent itself."""
 
     __slots__ = ("parent", "process", "time")
-    kind: ClassVar[EventType]
+    kind: EventType
 
     def __init__(self, time: int, process: ProcessForms | None, parent: ProcessForms | None) -> None:
         self.time = time
@@ -84,37 +78,13 @@ class LossEvent(Event):
         self.reason = reason
 
 
-class JsonWriter:
-    """Renders events as JSON lines. `extras` adds our own object, `lictor`, to them."""
+class ThrottleEvent(Event):
+    """A cgroup whose process events are held back from now on (THROTTLE_START), or told of again (THROTTLE_STOP)."""
 
-    def __init__(self, clock: WallClock, node_name: str, cluster_name: str = "", extras: bool = True) -> None:
-        self._rfc3339 = clock.rfc3339
-        self._extras = extras
-        self._node = f',"node_name":{_encoder.encode(node_name).decode()},"time":"'
-        self._end = f'","cluster_name":{_encoder.encode(cluster_name).decode()}' if cluster_name else '"'
+    __slots__ = ("cgroup", "type")
+    kind = EventType.PROCESS_THROTTLE
 
-    def line(self, event: Event) -> str:
-        """One event as JSON with its newline."""
-        process, parent = event.process, event.parent
-        if process is None:
-            return self._agent_event(event)
-        this = process.json_text or process.json()
-        above = f',"parent":{parent.json_text or parent.json()}' if parent is not None else ""
-        extra = process.extra_json() if self._extras else ""
-        if not isinstance(event, ExitEvent):
-            return f'{{"process_exec":{{"process":{this}{above}}}{self._node}{process.start_time}{self._end}{extra}}}\n'
-        stamp = self._rfc3339(event.time)
-        signal = f',"signal":"{event.signal}"' if event.signal else ""
-        status = f',"status":{event.status}' if event.status else ""
-        return (
-            f'{{"process_exit":{{"process":{this}{above}{signal}{status},"time":"{stamp}"}}'
-            f"{self._node}{stamp}{self._end}{extra}}}\n"
-        )
-
-    def _agent_event(self, event: Event) -> str:
-        assert isinstance(event, LossEvent)
-        stamp = self._rfc3339(event.time)
-        loss = {"where": event.where, "reason": event.reason, "dropped": event.dropped}
-        extra = f',"lictor":{_encoder.encode({"loss": loss}).decode()}' if self._extras else ""
-        body = f'"rate_limit_info":{{"number_of_dropped_process_events":"{event.dropped}"}}'
-        return f"{{{body}{self._node}{stamp}{self._end}{extra}}}\n"
+    def __init__(self, time: int, type_: str, cgroup: str) -> None:
+        super().__init__(time, None, None)
+        self.type = type_
+        self.cgroup = cgroup

@@ -18,8 +18,9 @@ LONG = 4096
 class ProcessForms(abc.ABC):
     """One process image. `protobuf` is the API's to fill, and stays empty without clients."""
 
-    __slots__ = ("exec_id", "json_text", "protobuf", "start_time")
+    __slots__ = ("exec_id", "json_text", "pid", "protobuf", "start_time")
     exec_id: str
+    pid: int | None
     start_time: str  # RFC 3339
     json_text: str  # what `json` gave, empty before
     protobuf: bytes
@@ -37,6 +38,12 @@ class ProcessForms(abc.ABC):
     @abc.abstractmethod
     def json(self) -> str:
         """The `tetragon.Process` object."""
+
+    def thread_json(self, tid: int) -> str:
+        """The `tetragon.Process` object with `tid` for the thread's."""
+        text, pid = self.json_text or self.json(), self.pid
+        # In a text from outside the quotes would be escaped, and in a label's value there would be one more.
+        return text if tid == pid else text.replace(f',"tid":{pid}', f',"tid":{tid}', 1)
 
     @abc.abstractmethod
     def extra_json(self) -> str:
@@ -80,6 +87,7 @@ class WholeForms(ProcessForms):
         self._process = process
         self._extra = extra
         self.exec_id = process.exec_id
+        self.pid = process.pid
         self.start_time = process.start_time
         self.json_text = ""
         self.protobuf = b""
@@ -164,7 +172,7 @@ class Own(NamedTuple):
 class TemplateForms(ProcessForms):
     """The forms of an image that has a template: its JSON is put together, and its `Process` made only when asked."""
 
-    __slots__ = ("_arguments", "_own", "_parent_exec_id", "_pid", "template")
+    __slots__ = ("_arguments", "_own", "_parent_exec_id", "template")
 
     def __init__(
         self,
@@ -179,7 +187,7 @@ class TemplateForms(ProcessForms):
         self.template = template
         self.exec_id = exec_id
         self.protobuf = b""
-        self._pid = pid
+        self.pid = pid
         self.start_time = start_time
         self._parent_exec_id = parent_exec_id
         self._arguments = arguments
@@ -191,11 +199,11 @@ class TemplateForms(ProcessForms):
         return msgspec.structs.replace(
             self.template.process,
             exec_id=self.exec_id,
-            pid=self._pid,
+            pid=self.pid,
             arguments=self._arguments,
             start_time=self.start_time,
             parent_exec_id=self._parent_exec_id,
-            tid=self._pid,
+            tid=self.pid,
             environment_variables=self._own.environment if self._own else (),
         )
 
@@ -209,7 +217,7 @@ class TemplateForms(ProcessForms):
     def json(self) -> str:
         if self.json_text:
             return self.json_text
-        template, pid = self.template, self._pid
+        template, pid = self.template, self.pid
         arguments = f',"arguments":{encode_basestring(self._arguments)}' if self._arguments else ""
         environment = _fragment(Process(environment_variables=self._own.environment)) if self._own is not None else ""
         text = (

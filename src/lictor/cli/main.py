@@ -16,6 +16,7 @@ COMMANDS = {
     "run": ("run", "Run the agent in the foreground; events go to standard output."),
     "events": ("events", "Follow the events of a running agent over gRPC."),
     "probe": ("probe", "Show what this kernel can do and what Lictor will use for what."),
+    "facts": ("facts", "Write what the policy compiler must know of this machine."),
     "agent": ("agent", "Run the daemon, configured by files, environment and flags."),
     "config": ("config", "Show the settings in force and where each comes from."),
 }

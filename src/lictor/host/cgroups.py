@@ -12,11 +12,13 @@ _CONTROLLERS = {"memory": 1, "pids": 2, "cpuset": 3}
 
 @dataclass(frozen=True, slots=True)
 class Hierarchy:
-    """`source` as in enum cgroup_source; `controller` is empty for the unified hierarchy."""
+    """`source` as in enum cgroup_source; `controller` is empty for the unified hierarchy. `programs`: where a version 2
+    hierarchy is mounted, which cgroup programs need; empty where none is."""
 
     source: int
     controller: str
     root: str
+    programs: str = ""
 
     def path_of(self, proc_cgroup: str) -> str:
         """The path in this hierarchy from the text of /proc/PID/cgroup."""
@@ -49,5 +51,5 @@ def find_hierarchy(mountinfo: str | None = None) -> Hierarchy:
                 roots.setdefault(word, before.split(" ")[4])
     for controller, source in _CONTROLLERS.items():
         if controller in roots:
-            return Hierarchy(source, controller, roots[controller])
-    return Hierarchy(UNIFIED, "", roots.get("", "/sys/fs/cgroup"))
+            return Hierarchy(source, controller, roots[controller], roots.get("", ""))
+    return Hierarchy(UNIFIED, "", roots.get("", "/sys/fs/cgroup"), roots.get("", ""))

@@ -102,6 +102,11 @@ def find(facts: Machine) -> list[Finding]:
     return [_try(ability, facts) for ability in ABILITIES]
 
 
+def abilities() -> dict[str, str]:
+    """Every ability: empty, or the reason why it is missing. For `host.facts`."""
+    return {one.ability.name: one.reason for one in find(machine())}
+
+
 def _try(ability: Ability, facts: Machine) -> Finding:
     with Object(object_path("probe")) as probe:
         try:

@@ -1,43 +1,51 @@
-"""A reader of BTF, the kernel's compact type description (Documentation/bpf/btf.rst), for one blob in memory.
+"""A reader of BTF, the kernel's compact type description (Documentation/bpf/btf.rst), for blobs in memory.
 
-Used for the small blobs of our own objects: the layouts of records (`wire.layout`) and the places of constants
-(`kernel.objects`). Pure: bytes in, values out.
+Used for the small blobs of our own objects (`wire.layout`, `kernel.objects`) and for the kernel's, which has more than
+a hundred thousand types: one quick pass finds where each type begins and who has which name; everything else is
+decoded when it is asked for. `wire.ctype` gives its types a face. Pure: bytes in, values out.
 """
 
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import accumulate
 
 MAGIC = 0xEB9F
 (
     INT, PTR, ARRAY, STRUCT, UNION, ENUM, FWD, TYPEDEF, VOLATILE, CONST, RESTRICT,
     FUNC, FUNC_PROTO, VAR, DATASEC, FLOAT, DECL_TAG, TYPE_TAG, ENUM64,
 ) = range(1, 20)  # fmt: skip
-_TRANSPARENT = frozenset({TYPEDEF, VOLATILE, CONST, RESTRICT, TYPE_TAG})
-_EXTRA = {INT: 4, ARRAY: 12, VAR: 4, DECL_TAG: 4}
-_EXTRA_PER_ITEM = {STRUCT: 12, UNION: 12, ENUM: 8, FUNC_PROTO: 8, DATASEC: 12, ENUM64: 12}
+TRANSPARENT = frozenset({TYPEDEF, VOLATILE, CONST, RESTRICT, TYPE_TAG})
+_EXTRA = {INT: 1, ARRAY: 3, VAR: 1, DECL_TAG: 1}
+_EXTRA_PER_ITEM = {STRUCT: 3, UNION: 3, ENUM: 2, FUNC_PROTO: 2, DATASEC: 3, ENUM64: 3}
+_FIXED = tuple(3 + _EXTRA.get(kind, 0) for kind in range(32))
+_PER_ITEM = tuple(_EXTRA_PER_ITEM.get(kind, 0) for kind in range(32))
+_POINTER_BYTES = 8
 
 
 class BtfError(ValueError):
-    """The blob is not BTF, or is cut short."""
+    """The blob is not BTF, or is cut short, or does not have what is asked for."""
 
 
 @dataclass(frozen=True, slots=True)
 class Type:
-    """One entry of the type section. `size` doubles as the referred type id, as in the format."""
+    """One entry of the type section. `size` doubles as the referred type id, as in the format. `flag`: members of a
+    struct tell bit field sizes, values of an enum are signed, a forward declaration is a union's."""
 
+    id: int
     name: str
     kind: int
     count: int
     size: int
-    extra: bytes
+    flag: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A struct member: byte `offset`, byte `size` in all, and `count` elements (1 if it is no array)."""
+    """A struct member of an object's layout: byte `offset`, byte `size` in all, and `count` elements (1: no array)."""
 
     name: str
     offset: int
@@ -47,95 +55,205 @@ class Member:
     struct: str  # the name of the struct it is, or empty
 
 
-class Btf:
-    """All types of a blob. Type id 0 is void."""
+@dataclass(frozen=True, slots=True)
+class Field:
+    """A member of a struct or union as BTF has it; `bits` is 0 unless it is a bit field. Anonymous: no name."""
 
-    def __init__(self, types: list[Type], strings: bytes) -> None:
-        self.types = types
-        self._strings = strings
+    name: str
+    type_id: int
+    bit_offset: int
+    bits: int
+
+
+class Btf:
+    """All types of a blob. Type id 0 is void. A module's blob goes on where its `base`, the kernel's, ends."""
+
+    def __init__(self, blob: bytes, base: Btf | None = None) -> None:
+        magic, _, _, header, type_at, type_len, string_at, string_len = struct.unpack_from("<HBBIIIII", blob)
+        if magic != MAGIC:
+            raise BtfError(f"magic {magic:#x} instead of {MAGIC:#x}")
+        self._strings = blob[header + string_at : header + string_at + string_len]
+        if len(self._strings) != string_len or len(blob) < header + type_at + type_len or type_len % 4:
+            raise BtfError("cut short")
+        self.base = base
+        self._words = memoryview(blob)[header + type_at : header + type_at + type_len].cast("I")
+        self._first_id: int = base.end if base else 1
+        self._first_string: int = base.end_of_strings if base else 0
+        self._starts, self._by_name = _index(self._words)
+        self.end: int = self._first_id + len(self._starts)
+        self.end_of_strings: int = self._first_string + string_len
+
+    def type(self, type_id: int) -> Type:
+        """One type. Raises BtfError for an id that is out of range."""
+        if type_id == 0:
+            return Type(0, "", 0, 0, 0, False)
+        words, at = self._entry(type_id)
+        info = words[at + 1]
+        return Type(type_id, self._string(words[at]), info >> 24 & 0x1F, info & 0xFFFF, words[at + 2], bool(info >> 31))
+
+    def bare(self, type_id: int) -> Type:
+        """The type under typedefs and qualifiers."""
+        found = self.type(type_id)
+        while found.kind in TRANSPARENT:
+            found = self.type(found.size)
+        return found
+
+    def find(self, name: str, *kinds: int) -> Type | None:
+        """The first type of a name that is of one of these kinds; a module's own before the kernel's."""
+        for type_id in self._ids(name):
+            found = self.type(type_id)
+            if found.kind in kinds:
+                return found
+        return self.base.find(name, *kinds) if self.base else None
+
+    def names(self, kind: int, prefix: str = "") -> Iterator[str]:
+        """The names of all own types of a kind that begin with `prefix`."""
+        for name, offset in self._own_offsets.items():
+            if name.startswith(prefix.encode()) and offset in self._by_name:
+                text = name.decode()
+                if any(self.type(type_id).kind == kind for type_id in self._ids(text)):
+                    yield text
+
+    def fields(self, found: Type) -> list[Field]:
+        """The members of a struct or union, in order."""
+        fields = []
+        for label, type_id, place in self._triples(found):
+            bits = place >> 24 if found.flag else 0
+            fields.append(Field(self._string(label), type_id, place & 0xFFFFFF if found.flag else place, bits))
+        return fields
+
+    def parameters(self, found: Type) -> list[tuple[str, int]]:
+        """Names and type ids of a prototype's parameters; a variadic one ends with type 0."""
+        words, at = self._entry(found.id)
+        pairs = words[at + 3 : at + 3 + found.count * 2].tolist()
+        return [(self._string(pairs[i]), pairs[i + 1]) for i in range(0, len(pairs), 2)]
+
+    def array(self, found: Type) -> tuple[int, int]:
+        """Element type id and number of elements."""
+        words, at = self._entry(found.id)
+        return words[at + 3], words[at + 5]
+
+    def size(self, type_id: int) -> int:
+        """Bytes of a value; 0 for void, functions and what is only declared."""
+        found = self.bare(type_id)
+        if found.kind == ARRAY:
+            element, count = self.array(found)
+            return self.size(element) * count
+        if found.kind == PTR:
+            return _POINTER_BYTES
+        return found.size if found.kind in (INT, STRUCT, UNION, ENUM, ENUM64, FLOAT) else 0
+
+    def signed(self, type_id: int) -> bool:
+        """Whether an integer or an enum has a sign."""
+        found = self.bare(type_id)
+        if found.kind == INT:
+            words, at = self._entry(found.id)
+            return bool(words[at + 3] >> 24 & 1)
+        return found.kind in (ENUM, ENUM64) and found.flag
 
     def struct(self, name: str) -> list[Member]:
-        """The members of a struct, in order. Raises BtfError when there is none of that name."""
-        found = self._named.get((STRUCT, name))
-        if found is None:
-            raise BtfError(f"no struct {name}")
-        members = []
-        for at in range(0, len(found.extra), 12):
-            label, type_id, bits = struct.unpack_from("<III", found.extra, at)
-            members.append(self._member(self._string(label), type_id, (bits & 0xFFFFFF) // 8))
-        return members
+        """The members of a struct for a layout, in order. Raises BtfError when there is none of that name."""
+        return [
+            self._member(one.name, one.type_id, one.bit_offset // 8) for one in self.fields(self._need(name, STRUCT))
+        ]
 
     def size_of(self, name: str) -> int:
         """Bytes of a struct."""
-        found = self._named.get((STRUCT, name))
-        if found is None:
-            raise BtfError(f"no struct {name}")
-        return found.size
+        return self._need(name, STRUCT).size
 
     def enum(self, name: str) -> dict[str, int]:
         """The values of an enum by name."""
-        found = self._named.get((ENUM, name))
-        if found is None:
-            raise BtfError(f"no enum {name}")
-        pairs = struct.iter_unpack("<Ii", found.extra)
+        found = self._need(name, ENUM)
+        words, at = self._entry(found.id)
+        pairs = struct.iter_unpack("<Ii", words[at + 3 : at + 3 + found.count * 2])
         return {self._string(label): value for label, value in pairs}
 
     def variables(self, section: str) -> dict[str, tuple[int, int]]:
         """The variables of a data section: name to (offset, size in bytes)."""
-        found = self._named.get((DATASEC, section))
+        found = self.find(section, DATASEC)
         if found is None:
             return {}
-        places = struct.iter_unpack("<III", found.extra)
-        return {self.types[type_id].name: (offset, size) for type_id, offset, size in places}
+        return {self.type(type_id).name: (offset, size) for type_id, offset, size in self._triples(found)}
 
     @cached_property
-    def _named(self) -> dict[tuple[int, str], Type]:
-        return {(t.kind, t.name): t for t in self.types if t.name}
+    def _own_offsets(self) -> dict[bytes, int]:
+        """Every string of the blob with its place."""
+        parts = self._strings.split(b"\0")
+        return dict(zip(parts, accumulate((len(part) + 1 for part in parts), initial=self._first_string), strict=False))
 
-    def _member(self, name: str, type_id: int, offset: int) -> Member:
-        found = self._bare(type_id)
-        count = 1
-        if found.kind == ARRAY:
-            element, _, count = struct.unpack("<III", found.extra)
-            found = self._bare(element)
-        size = 8 if found.kind == PTR else found.size
-        signed = found.kind == INT and bool(found.extra[3] & 1)
-        return Member(name, offset, size * count, count, signed, found.name if found.kind == STRUCT else "")
+    def _offset(self, name: bytes) -> int | None:
+        found = self.base._offset(name) if self.base else None
+        return self._own_offsets.get(name) if found is None else found
 
-    def _bare(self, type_id: int) -> Type:
-        found = self.types[type_id]
-        while found.kind in _TRANSPARENT:
-            found = self.types[found.size]
+    def _ids(self, name: str) -> list[int]:
+        offset = self._offset(name.encode())
+        numbers = self._by_name.get(offset, ()) if offset is not None else ()
+        return [self._first_id + number for number in ((numbers,) if isinstance(numbers, int) else numbers)]
+
+    def _need(self, name: str, kind: int) -> Type:
+        found = self.find(name, kind)
+        if found is None:
+            raise BtfError(f"no {'struct' if kind == STRUCT else 'enum'} {name}")
         return found
 
+    def _triples(self, found: Type) -> list[tuple[int, int, int]]:
+        words, at = self._entry(found.id)
+        values = words[at + 3 : at + 3 + found.count * 3].tolist()
+        return [(values[i], values[i + 1], values[i + 2]) for i in range(0, len(values), 3)]
+
+    def _member(self, name: str, type_id: int, offset: int) -> Member:
+        found = self.bare(type_id)
+        count = 1
+        if found.kind == ARRAY:
+            element, count = self.array(found)
+            found = self.bare(element)
+        size = _POINTER_BYTES if found.kind == PTR else found.size
+        signed = found.kind == INT and self.signed(found.id)
+        return Member(name, offset, size * count, count, signed, found.name if found.kind == STRUCT else "")
+
+    def _entry(self, type_id: int) -> tuple[memoryview[int], int]:
+        if type_id < self._first_id and self.base:
+            return self.base._entry(type_id)
+        if not self._first_id <= type_id < self.end:
+            raise BtfError(f"there is no type {type_id}")
+        return self._words, self._starts[type_id - self._first_id]
+
     def _string(self, offset: int) -> str:
+        if offset < self._first_string and self.base:
+            return self.base._string(offset)
+        offset -= self._first_string
         return self._strings[offset : self._strings.index(b"\0", offset)].decode()
 
 
-def parse(blob: bytes) -> Btf:
-    """Read a BTF blob (little endian)."""
+def parse(blob: bytes, base: Btf | None = None) -> Btf:
+    """Read a BTF blob (little endian). Raises BtfError."""
     try:
-        return _parse(blob)
+        return Btf(blob, base)
     except (struct.error, IndexError, ValueError) as error:
         raise BtfError(f"not readable as BTF: {error}") from error
 
 
-def _parse(blob: bytes) -> Btf:
-    magic, _, _, header, type_at, type_len, string_at, string_len = struct.unpack_from("<HBBIIIII", blob)
-    if magic != MAGIC:
-        raise BtfError(f"magic {magic:#x} instead of {MAGIC:#x}")
-    strings = blob[header + string_at : header + string_at + string_len]
-    if len(strings) != string_len or len(blob) < header + type_at + type_len:
-        raise BtfError("cut short")
-    types = [Type("", 0, 0, 0, b"")]
-    at, end = header + type_at, header + type_at + type_len
+def _index(words: memoryview[int]) -> tuple[list[int], dict[int, int | list[int]]]:
+    """Where each type begins, and which types have the name at which string offset (mostly one)."""
+    starts: list[int] = []
+    by_name: dict[int, int | list[int]] = {}
+    at, end, number = 0, len(words), 0
     while at < end:
-        name, info, size = struct.unpack_from("<III", blob, at)
-        kind, count = info >> 24 & 0x1F, info & 0xFFFF
+        starts.append(at)
+        label, info = words[at], words[at + 1]
+        kind = info >> 24 & 0x1F
+        if label:
+            there = by_name.get(label)
+            if there is None:
+                by_name[label] = number
+            elif isinstance(there, int):
+                by_name[label] = [there, number]
+            else:
+                there.append(number)
         if not INT <= kind <= ENUM64:
             raise BtfError(f"kind {kind} is not known")
-        extra = _EXTRA.get(kind, 0) + _EXTRA_PER_ITEM.get(kind, 0) * count
-        text = strings[name : strings.index(b"\0", name)].decode()
-        types.append(Type(text, kind, count, size, blob[at + 12 : at + 12 + extra]))
-        at += 12 + extra
-    return Btf(types, strings)
+        at += _FIXED[kind] + _PER_ITEM[kind] * (info & 0xFFFF)
+        number += 1
+    if at != end:
+        raise BtfError("cut short")
+    return starts, by_name

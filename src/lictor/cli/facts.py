@@ -1,0 +1,24 @@
+"""`lictor facts`: everything the policy compiler must know of this machine, as JSON."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import click
+
+from lictor.errors import LictorError
+from lictor.host import features
+from lictor.host.gather import gather
+
+
+@click.command(
+    help="Write what the policy compiler must know of this machine, as JSON, for `lictor policy check --facts`."
+)
+def command() -> None:
+    if sys.stdout.isatty():
+        raise LictorError("the facts of a machine are megabytes of JSON", "send them to a file: lictor facts > FILE")
+    facts = gather(features.abilities if os.geteuid() == 0 else None)
+    sys.stdout.buffer.write(facts.to_json())
+    for name, why in facts.missing.items():
+        click.echo(f"lictor: left out: {name}: {why}", err=True)

@@ -66,8 +66,8 @@ class Prototype:
 
 @dataclass(frozen=True, slots=True)
 class Function:
-    """A kernel function. `kprobe`, `fentry`, `fmod_ret`, `override`: empty where that kind of program can be attached to
-    it, else the reason why not."""
+    """A kernel function. `kprobe`, `fentry`, `fmod_ret`, `override`: empty where such a program can be attached to it,
+    else the reason why not."""
 
     symbol: Symbol
     prototype: Prototype | None
@@ -188,7 +188,7 @@ class HostFacts(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     # Types
 
     def type(self, name: str, module: str = "") -> CType | None:
-        """A struct, union, typedef, enum or integer by name (`struct x` works too), of the kernel or a loaded module."""
+        """A struct, union, typedef, enum or integer by name (`struct x` too), of the kernel or a loaded module."""
         blob = self.module_btf(module) if module else self.kernel
         word, _, rest = name.rpartition(" ")
         kinds = {"struct": (format_.STRUCT,), "union": (format_.UNION,), "enum": (format_.ENUM, format_.ENUM64)}

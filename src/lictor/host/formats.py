@@ -18,8 +18,8 @@ _ARRAY = re.compile(r"\[([^\]]*)\]$")
 
 @dataclass(frozen=True, slots=True)
 class FormatField:
-    """One field. `type` is its C type without array brackets, `count` its elements (1: no array). `dynamic`: at `offset`
-    is a 32-bit word that tells where in the record the value lies (`__data_loc`, `__rel_loc`: `relative`)."""
+    """One field. `type` is its C type without brackets, `count` its elements (1: no array). `dynamic`: at `offset` is a
+    32-bit word that tells where in the record the value lies (`__data_loc`, `__rel_loc`: `relative`)."""
 
     name: str
     type: str

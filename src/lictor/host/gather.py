@@ -43,7 +43,7 @@ class Gatherer:
 
 
 def gather(abilities: Callable[[], dict[str, str]] | None = None) -> HostFacts:
-    """Everything about the running kernel. `abilities` tries what it can do (`host.features`); without, it is not known."""
+    """Everything about the running kernel. `abilities` tries what it can do (`host.features`), if given."""
     reader = Gatherer()
     hierarchy = find_hierarchy()
     if abilities is None:

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lictor.cli.render import Compact, safe
+from lictor.cli.compact import Compact
+from lictor.cli.render import safe
 from lictor.errors import LictorError
 from lictor.host import preflight
 from lictor.model.event import LossEvent

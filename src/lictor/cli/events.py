@@ -11,9 +11,10 @@ import click
 import msgspec
 
 from lictor.api import client
+from lictor.cli.compact import Compact
 from lictor.cli.filters import event_filter, filter_options
 from lictor.cli.options import show_options
-from lictor.cli.render import Compact, wants_color
+from lictor.cli.render import wants_color
 from lictor.daemon.settings import SERVER_ADDRESS
 
 

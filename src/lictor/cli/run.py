@@ -12,9 +12,10 @@ import msgspec
 import uvloop
 
 from lictor import log
+from lictor.cli.compact import Compact
 from lictor.cli.filters import event_filter, filter_options
 from lictor.cli.options import setting_options, show_options
-from lictor.cli.render import Compact, wants_color
+from lictor.cli.render import wants_color
 from lictor.daemon import sources
 from lictor.daemon.agent import Agent
 from lictor.daemon.surfaces import loss_here, open_surfaces

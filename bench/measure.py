@@ -44,7 +44,7 @@ class Agent:
         self._cgroup = cgroup
         command = [
             str(LICTOR), "agent", "--export-filename", str(self.export), "--export-file-max-size-mb", "4096",
-            "--server-address", f"unix://{directory}/api.sock",
+            "--pid-file", "", "--info-file", "", "--server-address", f"unix://{directory}/api.sock",
         ]  # fmt: skip
         self._started = time.monotonic_ns()
         if cgroup is not None:

@@ -39,10 +39,12 @@ class RunningAgent:
         # Other programs of the machine are in the file too: it must not be rotated away under the test.
         export = ["--export-filename", str(self._file), "--export-file-max-size-mb", "4096"]
         surfaces = [*export, "--server-address", f"unix://{self.socket}"]
-        command = [LICTOR, "agent", *surfaces, *options]
+        # Agents of other tests run beside it.
+        alone = ["--pid-file", "", "--info-file", ""]
+        command = [LICTOR, "agent", *surfaces, *alone, *options]
         with self._log.open("w") as log:
             self.process = subprocess.Popen(command, stderr=log, stdout=log)
-        self.wait(lambda: "ready" in self._log.read_text(), "the agent to be ready")
+        self.wait(lambda: " is ready" in self._log.read_text(), "the agent to be ready")
 
     def events(self) -> list[Event]:
         """Everything so far; only what is new is read."""

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from lictor.errors import LictorError
-from lictor.export.file import FileSink, RotatedFile, Rotation
+from lictor.export.exports import Exports
+from lictor.export.file import FileOutlet, RotatedFile, Rotation
 from lictor.model.event import Event, LossEvent
 
 
@@ -27,12 +28,13 @@ def events(count: int, width: int = 1) -> list[Event]:
 
 def test_mode_and_content(tmp_path: Path) -> None:
     path = tmp_path / "events.json"
-    sink = FileSink(str(path), line, Rotation())
+    outlet = FileOutlet(str(path), line, Rotation())
+    sink = Exports(line, [outlet])
     sink.accept(events(3))
     asyncio.run(sink.close())
     assert path.read_bytes() == b"0 x\n1 x\n2 x\n"
     assert path.stat().st_mode & 0o777 == 0o600
-    assert (sink.written, sink.lost) == (3, 0)
+    assert (outlet.written, outlet.lost) == (3, 0)
 
 
 def test_rotation_keeps_so_many_backups_compressed(tmp_path: Path) -> None:

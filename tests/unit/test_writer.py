@@ -54,7 +54,8 @@ def test_long_events_are_shortened_when_there_is_little_room() -> None:
     forms = WholeForms(Process(exec_id="x", binary="/bin/x", arguments="y" * 100_000, flags="execve clone"))
     rounds = 60
     for _ in range(rounds):
-        lines = slow.thread.render([ExecEvent(1, forms, None), LossEvent(1, 1, "a", "b")], writer.line)
+        events = [ExecEvent(1, forms, None), LossEvent(1, 1, "a", "b")]
+        lines = slow.thread.fit(list(map(writer.line, events)), events, writer.line)
         assert slow.thread.put(lines, 2)
     kept = [json.loads(line)["process_exec"]["process"] for line in slow.finish()[1:] if "process_exec" in line]
     assert len(kept) == rounds
@@ -64,3 +65,11 @@ def test_long_events_are_shortened_when_there_is_little_room() -> None:
     assert all(one["flags"] == "execve truncArgs clone" for one in brief)
     assert forms.process.arguments == "y" * 100_000
     assert slow.thread.lost == 0
+
+
+def test_what_a_blocked_writer_never_wrote_is_counted_at_the_end() -> None:
+    slow = Slow()
+    slow.thread.put(["x\n"] * 5, 5)
+    assert not slow.thread.close(0)
+    assert slow.thread.lost == 6
+    slow.go.set()

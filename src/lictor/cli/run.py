@@ -18,8 +18,9 @@ from lictor.cli.options import setting_options, show_options
 from lictor.cli.render import wants_color
 from lictor.daemon import sources
 from lictor.daemon.agent import Agent
-from lictor.daemon.surfaces import loss_here, open_surfaces
-from lictor.export.stdout import StdoutSink
+from lictor.daemon.surfaces import open_surfaces
+from lictor.export.exports import Exports
+from lictor.export.stdout import StdoutOutlet
 from lictor.model.event import Event
 from lictor.model.sink import EventSink
 from lictor.pipeline.filters import EventFilter, compile_filters
@@ -40,7 +41,7 @@ def command(
     event_types: str | None,
     **flags: Any,
 ) -> None:
-    found = sources.load(flags, defaults={"server_address": ()})
+    found = sources.load(flags, defaults={"server_address": (), "pid_file": "", "info_file": ""})
     log.setup("warn" if found.log_level == "info" else found.log_level, found.log_format)
     allow = event_filter(pid, binary_regex, event_types)
 
@@ -50,7 +51,7 @@ def command(
 
         async def open_all(agent: Agent) -> Sequence[EventSink]:
             wanted = _wanted(allow, existing)
-            sink = StdoutSink(line, lambda lost: loss_here("standard output", lost), wanted, agent.stop)
+            sink = Exports(line, [StdoutOutlet(line, agent.stop)], wanted)
             if sys.stderr.isatty():
                 click.echo("Watching every process of this machine. Ctrl-C ends it.", err=True)
             return [sink, *await open_surfaces(agent)]

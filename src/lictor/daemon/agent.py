@@ -13,7 +13,11 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from lictor import __version__, log
 from lictor.clock import WallClock
-from lictor.daemon.settings import Settings, node_name
+from lictor.daemon import notify
+from lictor.daemon.instance import announced, only_one
+from lictor.daemon.reload import take_over
+from lictor.daemon.settings import Settings, node_name, option
+from lictor.errors import LictorError
 from lictor.host import preflight, procfs
 from lictor.model.json import JsonWriter
 from lictor.model.sink import EventSink
@@ -30,44 +34,68 @@ _HOUSEKEEPING_S = 60.0
 _GC_YOUNG = 20_000  # objects
 
 
-class Agent:
-    """One agent. Sinks are added by `add_sinks`, which runs once the writer of JSON lines is known."""
+OpenSinks = Callable[["Agent"], Awaitable[Sequence[EventSink]]]
 
-    def __init__(self, settings: Settings) -> None:
+
+class Agent:
+    """One agent. `reread` gives the settings anew for SIGHUP; surfaces that can follow add to `on_reload`."""
+
+    def __init__(self, settings: Settings, reread: Callable[[], Settings] | None = None) -> None:
         self.settings = settings
+        self._reread = reread
+        self.on_reload: list[Callable[[Settings], None]] = [lambda found: log.setup(found.log_level, found.log_format)]
         self.clock = WallClock()
         self.json = JsonWriter(self.clock, node_name(settings), settings.cluster_name, settings.extras)
         self.sinks: list[EventSink] = []
+        self._status = ""
         self._stop = asyncio.Event()
 
     def stop(self) -> None:
         """Ask the agent to end; `run` returns when everything is drained."""
         self._stop.set()
 
-    async def run(self, open_sinks: Callable[[Agent], Awaitable[Sequence[EventSink]]]) -> None:
+    def reload(self) -> None:
+        """Read the settings again; take over what can be changed now, and name what cannot."""
+        assert self._reread is not None
+        notify.reloading()
+        try:
+            self.settings, changed, waiting = take_over(self.settings, self._reread())
+        except LictorError as error:
+            _log.error("nothing is changed: %s", error)
+        else:
+            for follow in self.on_reload:
+                follow(self.settings)
+            _log.info("settings are read again; changed: %s", ", ".join(map(option, changed)) or "nothing")
+            if waiting:
+                _log.warning("these wait for a restart: %s", ", ".join(map(option, waiting)))
+        notify.ready(self._status)
+
+    async def run(self, open_sinks: OpenSinks) -> None:
+        """Run until told to stop. Raises LictorError for what stands in the way at the start."""
         preflight.check()
         settings = self.settings
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, self.stop)
-        sensor = ProcessSensor(
-            Sizes(
-                settings.rb_size,
-                settings.bulk_rb_size,
-                settings.process_table_entries,
-                settings.max_argument_bytes,
-                settings.enable_process_environment_variables,
+        if self._reread is not None:
+            loop.add_signal_handler(signal.SIGHUP, self.reload)
+        with only_one(settings.pid_file):
+            sensor = ProcessSensor(
+                Sizes(
+                    settings.rb_size,
+                    settings.bulk_rb_size,
+                    settings.process_table_entries,
+                    settings.max_argument_bytes,
+                    settings.enable_process_environment_variables,
+                )
             )
-        )
-        try:
-            sensor.start()
-            await self._follow(sensor, open_sinks)
-        finally:
-            sensor.close()
+            try:
+                sensor.start()
+                await self._follow(sensor, open_sinks)
+            finally:
+                sensor.close()
 
-    async def _follow(
-        self, sensor: ProcessSensor, open_sinks: Callable[[Agent], Awaitable[Sequence[EventSink]]]
-    ) -> None:
+    async def _follow(self, sensor: ProcessSensor, open_sinks: OpenSinks) -> None:
         settings = self.settings
         detail = Detail(node_name(settings), settings.enable_process_cred, settings.enable_process_ns, settings.extras)
         own = procfs.host_namespaces()
@@ -82,18 +110,25 @@ class Agent:
         gc.set_threshold(_GC_YOUNG, 10, 10)
         pump.publish(present)
         pump.start()
-        _log.info("Lictor %s is ready: process sensor attached, %d processes present", __version__, len(present))
-        housekeeping = asyncio.create_task(self._keep_house(tracker), name="housekeeping")
+        self._status = f"process sensor attached, {len(present)} processes present"
+        _log.info("Lictor %s is ready: %s", __version__, self._status)
+        tasks = [asyncio.create_task(self._keep_house(tracker), name="housekeeping")]
+        if (period := notify.watchdog_period()) is not None:
+            tasks.append(asyncio.create_task(_show_life(period), name="watchdog"))
         try:
-            stopped: asyncio.Future[bool] = asyncio.create_task(self._stop.wait(), name="stop")
-            await asyncio.wait((stopped, pump.failed), return_when=asyncio.FIRST_COMPLETED)
+            with announced(settings.info_file, settings):
+                notify.ready(self._status)
+                stopped: asyncio.Future[bool] = asyncio.create_task(self._stop.wait(), name="stop")
+                await asyncio.wait((stopped, pump.failed), return_when=asyncio.FIRST_COMPLETED)
         finally:
-            housekeeping.cancel()
+            notify.stopping()
             sensor.detach()
             if not pump.failed.done():
                 pump.stop()
             for sink in self.sinks:
                 await sink.close()
+            for task in tasks:
+                task.cancel()
         if pump.failed.done():
             await pump.failed
 
@@ -102,3 +137,10 @@ class Agent:
             await asyncio.sleep(_HOUSEKEEPING_S)
             self.clock.resync()
             tracker.audit(procfs.present())
+
+
+async def _show_life(period: float) -> None:
+    """A loop that is stuck shows none, and the service manager starts the agent anew."""
+    while True:
+        notify.alive()
+        await asyncio.sleep(period)

@@ -65,6 +65,9 @@ class Settings:
     export_file_max_backups: int = _setting("Export file", 5, "rotated files to keep", least=0, live=True)
     export_file_compress: bool = _setting("Export file", False, "gzip rotated files", live=True)
     export_file_perm: str = _setting("Export file", "600", "mode of the export file, octal")
+    export_rate_limit: int = _setting(
+        "Exports", -1, "events a minute that the exports may get, the rest is counted; 0: none; -1: all", live=True
+    )
     policy: tuple[str, ...] = _setting("Policies", (), "policy file to load at start; may be given again")
     node_name: str = _setting("Events", "", "name of this node in events; default: $NODE_NAME, else the host's name")
     cluster_name: str = _setting("Events", "", "name of the cluster in events")
@@ -78,6 +81,16 @@ class Settings:
     rb_size: int = _setting("Kernel", 8 << 20, "the ring for process records; a power of two", kind="bytes")
     bulk_rb_size: int = _setting("Kernel", 4 << 20, "the ring for bulk data; a power of two", kind="bytes")
     process_table_entries: int = _setting("Kernel", 131072, "processes the kernel half can know at a time", least=1024)
+    pid_file: str = _setting(
+        "Operations",
+        "/run/lictor/lictor.pid",
+        "locked while the agent runs: there is only one; empty: no guard",
+    )
+    info_file: str = _setting(
+        "Operations",
+        "/run/lictor/lictor-info.json",
+        "where clients look for the agent (tetra: /run/tetragon/tetragon-info.json); empty: none",
+    )
     log_level: str = _setting(
         "Log",
         "info",

@@ -5,9 +5,11 @@ from __future__ import annotations
 import time
 
 from lictor.daemon.agent import Agent
-from lictor.daemon.settings import node_name
+from lictor.daemon.settings import Settings, node_name
 from lictor.errors import LictorError
-from lictor.export.file import FileSink, Rotation
+from lictor.export.exports import Exports
+from lictor.export.file import FileOutlet, Rotation
+from lictor.export.limit import RateLimit
 from lictor.model.event import LossEvent
 from lictor.model.sink import EventSink
 
@@ -24,18 +26,34 @@ async def open_surfaces(agent: Agent) -> list[EventSink]:
         raise LictorError("this version does not execute policies yet", "leave out --policy")
     sinks: list[EventSink] = []
     if settings.export_filename:
-        rotation = Rotation(
-            max_bytes=settings.export_file_max_size_mb << 20,
-            interval=settings.export_file_rotation_interval,
-            backups=settings.export_file_max_backups,
-            compress=settings.export_file_compress,
-            mode=int(settings.export_file_perm, 8),
-        )
-        sinks.append(FileSink(settings.export_filename, agent.json.line, rotation))
+        sinks.append(_exports(agent))
     addresses = [one for one in settings.server_address if one]
     if addresses:
         sinks.append(await _api(agent, addresses))
     return sinks
+
+
+def _exports(agent: Agent) -> EventSink:
+    settings = agent.settings
+    file = FileOutlet(settings.export_filename, agent.json.line, _rotation(settings))
+    limit = RateLimit(settings.export_rate_limit)
+
+    def reload(found: Settings) -> None:
+        file.rotate_by(_rotation(found))
+        limit.per_minute = found.export_rate_limit
+
+    agent.on_reload.append(reload)
+    return Exports(agent.json.line, [file], limit=limit)
+
+
+def _rotation(settings: Settings) -> Rotation:
+    return Rotation(
+        max_bytes=settings.export_file_max_size_mb << 20,
+        interval=settings.export_file_rotation_interval,
+        backups=settings.export_file_max_backups,
+        compress=settings.export_file_compress,
+        mode=int(settings.export_file_perm, 8),
+    )
 
 
 async def _api(agent: Agent, addresses: list[str]) -> EventSink:

@@ -13,15 +13,13 @@ import os
 import shutil
 import stat
 import time
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from lictor import log
 from lictor.errors import LictorError
-from lictor.export.writer import WriterThread
-from lictor.model.event import Event, LossEvent
+from lictor.export.outlet import Line, Outlet
 
 _log = log.get("export")
 _LOOK_EVERY_S = 1.0
@@ -38,35 +36,19 @@ class Rotation:
     mode: int = 0o600
 
 
-class FileSink:
-    """Writes `line(event)` of every event. Raises LictorError when the file cannot be opened at the start."""
+class FileOutlet(Outlet):
+    """Writes to a rotated file. Raises LictorError when it cannot be opened at the start."""
 
-    def __init__(self, path: str, line: Callable[[Event], str], rotation: Rotation) -> None:
-        self._line = line
+    def __init__(self, path: str, line: Line, rotation: Rotation) -> None:
         self._file = RotatedFile(Path(path), rotation)
-        self._writer = WriterThread("export", self._file.write)
-        self._told = 0
+        super().__init__("export file", "it could not be written", line, self._file.write)
 
-    @property
-    def lost(self) -> int:
-        """Events that are not in the file."""
-        return self._writer.lost
-
-    @property
-    def written(self) -> int:
-        return self._writer.written
-
-    def accept(self, events: Sequence[Event]) -> None:
-        lines = self._writer.render(events, self._line)
-        lost = self._writer.lost
-        if lost > self._told:
-            now = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
-            lines.insert(0, self._line(LossEvent(now, lost - self._told, "export file", "it could not be written")))
-        if self._writer.put(lines, len(events)):
-            self._told = lost
+    def rotate_by(self, rotation: Rotation) -> None:
+        """From the next write on; the mode stays as it was."""
+        self._file.rotation = rotation
 
     async def close(self) -> None:
-        self._writer.close()
+        await super().close()
         self._file.close()
 
 
@@ -75,7 +57,7 @@ class RotatedFile:
 
     def __init__(self, path: Path, rotation: Rotation) -> None:
         self._path = path
-        self._rotation = rotation
+        self.rotation = rotation
         self._failing = False
         try:
             self._open()
@@ -120,12 +102,12 @@ class RotatedFile:
 
     def _open(self) -> None:
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
-        fd = os.open(self._path, flags, self._rotation.mode)
+        fd = os.open(self._path, flags, self.rotation.mode)
         found = os.fstat(fd)
         if not stat.S_ISREG(found.st_mode):
             os.close(fd)
             raise OSError(errno.EINVAL, "it is not a regular file")
-        os.fchmod(fd, self._rotation.mode)
+        os.fchmod(fd, self.rotation.mode)
         self._fd = fd
         self._size = found.st_size
         self._inode = (found.st_dev, found.st_ino)
@@ -136,10 +118,8 @@ class RotatedFile:
         if now - self._looked > _LOOK_EVERY_S:
             self._looked = now
             self._follow_moved_file()
-        interval = self._rotation.interval
-        if self._size and (
-            self._size + coming > self._rotation.max_bytes or (interval and now - self._born > interval)
-        ):
+        interval = self.rotation.interval
+        if self._size and (self._size + coming > self.rotation.max_bytes or (interval and now - self._born > interval)):
             self._rotate()
 
     def _follow_moved_file(self) -> None:
@@ -157,14 +137,14 @@ class RotatedFile:
         os.rename(self._path, backup)
         os.close(self._fd)
         self._open()
-        if self._rotation.compress:
+        if self.rotation.compress:
             self._compress(backup)
         self._drop_old()
 
     def _compress(self, backup: Path) -> None:
         partial = backup.with_name(backup.name + ".gz.tmp")
         try:
-            fd = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, self._rotation.mode)
+            fd = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, self.rotation.mode)
             with open(backup, "rb") as plain, os.fdopen(fd, "wb") as raw, gzip.open(raw, "wb", 6) as packed:
                 shutil.copyfileobj(plain, packed)
             os.rename(partial, backup.with_name(backup.name + ".gz"))
@@ -177,7 +157,7 @@ class RotatedFile:
     def _drop_old(self) -> None:
         pattern = f"{self._path.stem}-*{self._path.suffix}*"
         backups = sorted(p for p in self._path.parent.glob(pattern) if not p.name.endswith(".tmp"))
-        for old in backups[: max(0, len(backups) - self._rotation.backups)]:
+        for old in backups[: max(0, len(backups) - self.rotation.backups)]:
             old.unlink(missing_ok=True)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 
 from lictor.model.event import Event
 
@@ -28,25 +28,30 @@ class WriterThread:
         self._room = room
         self._queue: deque[tuple[bytes, int]] = deque()
         self._held = 0
+        self._writing = 0
         self._ready = threading.Condition()
         self._closing = False
+        self._abandoned = False
         self.lost = 0
         self.written = 0
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 
-    def render(self, events: Iterable[Event], line: Callable[[Event], str]) -> list[str]:
-        """The line of each event, a brief one of those that are long when half of the room is taken."""
-        lines = []
+    @property
+    def held(self) -> int:
+        """Bytes that wait."""
+        return self._held
+
+    def fit(self, lines: Sequence[str], events: Sequence[Event], line: Callable[[Event], str]) -> list[str]:
+        """The lines of these events, brief ones for those that are long when half of the room is taken."""
+        fitting = list(lines)
         budget = self._room // 2 - self._held
-        for event in events:
-            text = line(event)
+        for at, text in enumerate(fitting):
             if len(text) > LONG_LINE:
                 budget -= len(text)
                 if budget < 0:
-                    text = line(event.brief())
-            lines.append(text)
-        return lines
+                    fitting[at] = line(events[at].brief())
+        return fitting
 
     def put(self, lines: list[str], events: int) -> bool:
         """Queue lines, so many of which are events. False: no room, they are counted as lost."""
@@ -61,12 +66,21 @@ class WriterThread:
         return True
 
     def close(self, timeout: float = 5.0) -> bool:
-        """Write what is queued and end. False when the writer is still blocked after `timeout` seconds."""
+        """Write what is queued and end. False when the writer is still blocked after `timeout` seconds.
+
+        What it had not written then counts as lost.
+        """
         with self._ready:
             self._closing = True
             self._ready.notify()
         self._thread.join(timeout)
-        return not self._thread.is_alive()
+        with self._ready:
+            if not self._thread.is_alive():
+                return True
+            self.lost += self._writing + sum(count for _, count in self._queue)
+            self._queue.clear()
+            self._abandoned = True
+            return False
 
     def _run(self) -> None:
         while True:
@@ -78,9 +92,12 @@ class WriterThread:
                 blocks = list(self._queue)
                 self._queue.clear()
             block = b"".join(part for part, _ in blocks)
-            events = sum(count for _, count in blocks)
+            events = self._writing = sum(count for _, count in blocks)
             lost = self._write(block, events)
             with self._ready:
+                if self._abandoned:
+                    return
+                self._writing = 0
                 self._held -= len(block)
                 self.written += events - lost
                 self.lost += lost

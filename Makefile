@@ -1,7 +1,7 @@
 # Bare `make` explains. Everything installs what it needs; the second time it is quick.
 PY := .venv/bin/python
 PACKAGES := clang llvm gcc libc6-dev libbpf-dev libelf-dev zlib1g-dev
-TEST_PACKAGES := qemu-system-x86 busybox-static kmod cpio xz-utils gzip runc
+TEST_PACKAGES := qemu-system-x86 busybox-static kmod cpio xz-utils gzip runc prometheus rsyslog
 C_FILES = $(shell git ls-files 'bpf/*.[ch]' 'bench/*.c')
 export DEBIAN_FRONTEND := noninteractive
 
@@ -54,7 +54,7 @@ lint: build
 	.venv/bin/lint-imports
 	.venv/bin/clang-format --dry-run -Werror $(C_FILES)
 	$(PY) tools/gen_protos.py --check
-	$(PY) tools/gen_settings.py --check
+	$(PY) tools/gen_reference.py --check
 	$(PY) tools/build_bpf.py --arch arm64
 
 clean:

@@ -134,5 +134,5 @@ def test_config_show(tmp_path: Path) -> None:
 
 
 def test_the_page_of_settings_is_up_to_date() -> None:
-    tool = Path(__file__).parents[2] / "tools" / "gen_settings.py"
+    tool = Path(__file__).parents[2] / "tools" / "gen_reference.py"
     subprocess.run([sys.executable, str(tool), "--check"], check=True)

@@ -77,6 +77,7 @@ class Listeners:
         self._encode = encode
         self._loss = loss
         self._all: dict[Listener, None] = {}
+        self._dropped_before = 0
         self._gone = asyncio.Event()
         self._gone.set()
 
@@ -89,8 +90,15 @@ class Listeners:
         self._gone.clear()
         return listener
 
+    @property
+    def dropped(self) -> int:
+        """Events that found no room, of clients that are gone too."""
+        return self._dropped_before + sum(one.dropped for one in tuple(self._all))
+
     def remove(self, listener: Listener) -> None:
-        self._all.pop(listener, None)
+        if listener in self._all:
+            del self._all[listener]
+            self._dropped_before += listener.dropped
         if not self._all:
             self._gone.set()
 

@@ -10,6 +10,7 @@ import asyncio
 import gc
 import signal
 from collections.abc import Awaitable, Callable, Sequence
+from typing import NamedTuple
 
 from lictor import __version__, log
 from lictor.clock import WallClock
@@ -34,6 +35,14 @@ _HOUSEKEEPING_S = 60.0
 _GC_YOUNG = 20_000  # objects
 
 
+class Parts(NamedTuple):
+    """What surfaces may look at while they are opened."""
+
+    sensor: ProcessSensor
+    tracker: Tracker
+    reader: Reader
+
+
 OpenSinks = Callable[["Agent"], Awaitable[Sequence[EventSink]]]
 
 
@@ -47,6 +56,7 @@ class Agent:
         self.clock = WallClock()
         self.json = JsonWriter(self.clock, node_name(settings), settings.cluster_name, settings.extras)
         self.sinks: list[EventSink] = []
+        self.parts: Parts
         self._status = ""
         self._stop = asyncio.Event()
 
@@ -102,8 +112,10 @@ class Agent:
         host = NamespaceInodes(*(own.get(name, 0) for name in NamespaceInodes._fields))
         tracker = Tracker(ImageBuilder(sensor.decoder, self.clock, detail, host))
         present = scanned.enter(tracker, sensor.scan(), sensor.hierarchy)
+        reader = Reader(sensor, tracker)
+        self.parts = Parts(sensor, tracker, reader)
         self.sinks.extend(await open_sinks(self))
-        pump = Pump(sensor, Reader(sensor, tracker), self.sinks)
+        pump = Pump(sensor, reader, self.sinks)
         # What is there now stays. An event lives for one batch, so a look at the young once per batch finds nothing.
         gc.collect()
         gc.freeze()

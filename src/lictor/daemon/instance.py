@@ -63,7 +63,7 @@ def info(settings: Settings) -> dict[str, str | int]:
         "lib_dir": str(object_path("process").parent),
         "btf_fname": "/sys/kernel/btf/vmlinux",
         "server_address": next(filter(None, settings.server_address), ""),
-        "metrics_address": "",
+        "metrics_address": settings.metrics_server,
         "gops_address": "",
         "map_dir": "",
         "bpftool_path": "",

@@ -14,6 +14,7 @@ from typing import Any
 
 from lictor.errors import LictorError
 
+METRIC_LABELS = ("namespace", "workload", "pod", "binary", "node_name")
 SERVER_ADDRESS = "unix:///var/run/lictor/lictor.sock"
 
 
@@ -81,6 +82,13 @@ class Settings:
     rb_size: int = _setting("Kernel", 8 << 20, "the ring for process records; a power of two", kind="bytes")
     bulk_rb_size: int = _setting("Kernel", 4 << 20, "the ring for bulk data; a power of two", kind="bytes")
     process_table_entries: int = _setting("Kernel", 131072, "processes the kernel half can know at a time", least=1024)
+    metrics_server: str = _setting("Metrics", "", "serve metrics for Prometheus on host:port or :port; empty: nowhere")
+    enable_event_metrics: bool = _setting("Metrics", True, "count events by kind, policy and workload, too")
+    metrics_label_filter: tuple[str, ...] = _setting(
+        "Metrics",
+        ("namespace", "workload", "binary"),
+        "labels of event metrics that are filled, of namespace, workload, pod, binary, node_name",
+    )
     pid_file: str = _setting(
         "Operations",
         "/run/lictor/lictor.pid",
@@ -129,6 +137,9 @@ def check(settings: Settings) -> None:
         size = getattr(settings, name)
         if size < page or size & (size - 1):
             raise LictorError(f"{option(name)} is {size}", f"it must be a power of two and at least {page}")
+    for label in settings.metrics_label_filter:
+        if label not in METRIC_LABELS:
+            raise LictorError(f"metrics-label-filter has {label!r}", f"use {', '.join(METRIC_LABELS)}")
     try:
         mode = int(settings.export_file_perm, 8)
     except ValueError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from typing import TYPE_CHECKING
 
 from lictor.daemon.agent import Agent
 from lictor.daemon.settings import Settings, node_name
@@ -12,6 +13,9 @@ from lictor.export.file import FileOutlet, Rotation
 from lictor.export.limit import RateLimit
 from lictor.model.event import LossEvent
 from lictor.model.sink import EventSink
+
+if TYPE_CHECKING:
+    from lictor.api.server import ApiServer
 
 
 def loss_here(where: str, dropped: int) -> LossEvent:
@@ -24,16 +28,14 @@ async def open_surfaces(agent: Agent) -> list[EventSink]:
     settings = agent.settings
     if settings.policy:
         raise LictorError("this version does not execute policies yet", "leave out --policy")
-    sinks: list[EventSink] = []
-    if settings.export_filename:
-        sinks.append(_exports(agent))
+    exports = _exports(agent) if settings.export_filename else None
     addresses = [one for one in settings.server_address if one]
-    if addresses:
-        sinks.append(await _api(agent, addresses))
-    return sinks
+    api = await _api(agent, addresses) if addresses else None
+    metrics = _metrics(agent, exports, api) if settings.metrics_server else None
+    return [one for one in (exports, api, metrics) if one is not None]
 
 
-def _exports(agent: Agent) -> EventSink:
+def _exports(agent: Agent) -> Exports:
     settings = agent.settings
     file = FileOutlet(settings.export_filename, agent.json.line, _rotation(settings))
     limit = RateLimit(settings.export_rate_limit)
@@ -56,8 +58,8 @@ def _rotation(settings: Settings) -> Rotation:
     )
 
 
-async def _api(agent: Agent, addresses: list[str]) -> EventSink:
-    # Imported here: without the API, protobuf and HTTP/2 cost neither time nor memory.
+async def _api(agent: Agent, addresses: list[str]) -> ApiServer:
+    # Imported here: without the API, protobuf and HTTP/2 cost neither time nor memory. So with metrics below.
     from lictor.api.protobuf import EventEncoder
     from lictor.api.server import ApiServer
 
@@ -66,3 +68,9 @@ async def _api(agent: Agent, addresses: list[str]) -> EventSink:
     server = ApiServer(encoder.encode, lambda dropped: loss_here("gRPC client", dropped))
     await server.start(addresses)
     return server
+
+
+def _metrics(agent: Agent, exports: Exports | None, api: ApiServer | None) -> EventSink:
+    from lictor.daemon.measure import Measures
+
+    return Measures(agent, exports, api)

@@ -18,7 +18,7 @@ _MUST_BE = {
     "bytes": "a whole number, or one with K, M or G",
     "seconds": "a number of seconds, or a time such as 30s, 15m or 24h",
     "text": "a text",
-    "list": "a list of texts, or a text with blanks between them",
+    "list": "a list of texts, or a text with blanks or commas between them",
 }
 
 
@@ -75,7 +75,7 @@ def _list(raw: Any) -> tuple[str, ...]:
         return ()
     if isinstance(raw, dict):
         raise TypeError
-    return tuple(raw.split()) if isinstance(raw, str) else tuple(_text(item) for item in raw)
+    return tuple(raw.replace(",", " ").split()) if isinstance(raw, str) else tuple(_text(item) for item in raw)
 
 
 _READ: dict[str, Any] = {

@@ -32,6 +32,11 @@ class ProcessForms(abc.ABC):
 
     @property
     @abc.abstractmethod
+    def shared(self) -> Process:
+        """What images of one kind have in common, binary and workload among it; cheap to have."""
+
+    @property
+    @abc.abstractmethod
     def extra(self) -> ProcessExtra | None:
         """What Lictor adds about it."""
 
@@ -94,6 +99,10 @@ class WholeForms(ProcessForms):
 
     @property
     def process(self) -> Process:
+        return self._process
+
+    @property
+    def shared(self) -> Process:
         return self._process
 
     @property
@@ -206,6 +215,10 @@ class TemplateForms(ProcessForms):
             tid=self.pid,
             environment_variables=self._own.environment if self._own else (),
         )
+
+    @property
+    def shared(self) -> Process:
+        return self.template.process
 
     @property
     def extra(self) -> ProcessExtra | None:

@@ -72,13 +72,12 @@ class Reader:
     def losses(self) -> list[LossEvent]:
         """What went missing since the last call, as events. Gaps and the kernel's own counts see the same losses."""
         counted: Counters = self._sensor.counters()
+        priority, bulk = self.lost(counted)
         now = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
         events = []
-        priority = max(counted.lost_priority, self.priority_sequence.lost)
         if priority > self.told_priority:
             events.append(LossEvent(now, priority - self.told_priority, "priority ring", "no room in the ring"))
             self.told_priority = priority
-        bulk = max(counted.lost_bulk, self.bulk_sequence.lost)
         if bulk > self.told_bulk:
             events.append(LossEvent(now, bulk - self.told_bulk, "bulk ring", "no room in the ring"))
             self.told_bulk = bulk
@@ -91,6 +90,14 @@ class Reader:
             self.told_table_full = counted.table_full
         self._sensor.remove_tombstones(due_tombstones(self._tracker.tombstones, now))
         return events
+
+    def lost(self, counted: Counters | None = None) -> tuple[int, int]:
+        """Records lost so far: of the priority ring, of the bulk ring."""
+        counted = counted or self._sensor.counters()
+        return (
+            max(counted.lost_priority, self.priority_sequence.lost),
+            max(counted.lost_bulk, self.bulk_sequence.lost),
+        )
 
     def _drain_bulk(self) -> None:
         """Take the chunks of every exec that was read before this call: they were all reserved before it.

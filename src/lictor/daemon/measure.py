@@ -1,0 +1,102 @@
+"""The agent's counters as samples of the metrics catalogue."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from functools import partial
+from typing import TYPE_CHECKING
+
+from lictor import __version__
+from lictor.daemon.agent import Agent
+from lictor.daemon.settings import node_name
+from lictor.export.exports import Exports
+from lictor.metrics.collector import Sample, Source
+from lictor.metrics.events import EventCounts
+from lictor.metrics.server import MetricsServer
+from lictor.model.event import Event
+from lictor.pipeline.reader import Reader
+from lictor.sensors.process import ProcessSensor
+from lictor.track.processes import Tracker
+
+if TYPE_CHECKING:
+    from lictor.api.listeners import Listeners
+    from lictor.api.server import ApiServer
+
+PROCESS_TABLE = "execve_map"  # what Tetragon calls it
+
+
+class Measures:
+    """Serves all metrics of an agent; a sink, because it counts events."""
+
+    def __init__(self, agent: Agent, exports: Exports | None, api: ApiServer | None) -> None:
+        settings, (sensor, tracker, reader) = agent.settings, agent.parts
+        sources: list[Source] = [
+            of_build,
+            partial(of_rings, reader),
+            partial(of_sensor, sensor, settings.process_table_entries),
+            partial(of_tracker, tracker),
+        ]
+        if exports is not None:
+            sources.append(partial(of_exports, exports))
+        if api is not None:
+            sources.append(partial(of_clients, api.listeners))
+        self._counts: EventCounts | None = None
+        if settings.enable_event_metrics:
+            self._counts = EventCounts(settings.metrics_label_filter, node_name(settings))
+            sources.append(self._counts.samples)
+        self._server = MetricsServer(settings.metrics_server, sources)
+
+    def accept(self, events: Sequence[Event]) -> None:
+        if self._counts is not None:
+            self._counts.accept(events)
+
+    async def close(self) -> None:
+        await asyncio.to_thread(self._server.close)
+
+
+def of_build() -> Iterator[Sample]:
+    yield Sample("tetragon_build_info", 1, (__version__, "", "", "", ""))
+
+
+def of_rings(reader: Reader) -> Iterator[Sample]:
+    """Lost are the larger of what the kernel counted and what is missing in the numbers: both see the same losses."""
+    priority, bulk = reader.lost()
+    yield Sample("tetragon_observer_ringbuf_events_received_total", reader.stats.records)
+    yield Sample("tetragon_observer_ringbuf_events_lost_total", priority + bulk)
+    yield Sample("tetragon_observer_ringbuf_errors_total", reader.stats.bad)
+    yield Sample("tetragon_bpf_missed_events_total", priority, ("ENOSPC", "priority"))
+    yield Sample("tetragon_bpf_missed_events_total", bulk, ("ENOSPC", "bulk"))
+
+
+def of_sensor(sensor: ProcessSensor, table_entries: int) -> Iterator[Sample]:
+    counted = sensor.counters()
+    yield Sample("lictor_argument_bytes_lost_total", counted.bytes_lost)
+    yield Sample("lictor_scratch_busy_total", counted.scratch_busy)
+    yield Sample("tetragon_map_capacity", table_entries, (PROCESS_TABLE,))
+    yield Sample("tetragon_map_errors_update_total", counted.table_full, (PROCESS_TABLE,))
+
+
+def of_tracker(tracker: Tracker) -> Iterator[Sample]:
+    yield Sample("tetragon_process_cache_size", len(tracker))
+    yield Sample("tetragon_process_cache_misses_total", tracker.misses, ("get",))
+    yield Sample("tetragon_process_cache_misses_total", tracker.forgotten, ("remove",))
+    yield Sample("lictor_argument_bytes_evicted_total", tracker.chunks.evicted_bytes)
+    yield Sample("lictor_unnamed_cgroups_total", tracker.unnamed_cgroups)
+    yield Sample("lictor_exits_missed_total", tracker.ends_missed)
+
+
+def of_exports(exports: Exports) -> Iterator[Sample]:
+    yield Sample("tetragon_events_exported_total", exports.events)
+    yield Sample("tetragon_events_exported_bytes_total", exports.bytes)
+    yield Sample("tetragon_events_last_exported_timestamp", exports.last)
+    yield Sample("tetragon_export_ratelimit_events_dropped_total", exports.limit.dropped)
+    for outlet in exports.outlets:
+        yield Sample("lictor_export_events_total", outlet.written, (outlet.name,))
+        yield Sample("lictor_export_events_lost_total", outlet.lost, (outlet.name,))
+        yield Sample("lictor_export_queue_bytes", outlet.queued_bytes, (outlet.name,))
+
+
+def of_clients(listeners: Listeners) -> Iterator[Sample]:
+    yield Sample("tetragon_notify_overflowed_events_total", listeners.dropped)
+    yield Sample("lictor_grpc_streams", len(listeners))

@@ -1,0 +1,65 @@
+"""Every metric, declared once: name, kind, meaning, labels. Names that begin with `tetragon_` are those of Tetragon.
+
+docs/reference/metrics.md, the collector, and the checks of alerts and dashboards use this table.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Metric(NamedTuple):
+    """`kind` is counter or gauge. `on_request`: only with `enable-event-metrics`."""
+
+    kind: str
+    meaning: str
+    labels: tuple[str, ...] = ()
+    on_request: bool = False
+
+
+WORKLOAD_LABELS = ("namespace", "workload", "pod", "binary", "node_name")
+
+METRICS: dict[str, Metric] = {
+    "tetragon_build_info": Metric(
+        "gauge", "1, with the version", ("version", "commit", "go_version", "modified", "time")
+    ),
+    # The rings
+    "tetragon_observer_ringbuf_events_received_total": Metric("counter", "records read from both rings"),
+    "tetragon_observer_ringbuf_events_lost_total": Metric("counter", "records that found no room in a ring"),
+    "tetragon_observer_ringbuf_errors_total": Metric("counter", "records that made no sense"),
+    "tetragon_bpf_missed_events_total": Metric(
+        "counter", "records that found no room, by ring (`msg_op`: priority or bulk)", ("error", "msg_op")
+    ),
+    "lictor_argument_bytes_lost_total": Metric(
+        "counter", "bytes of arguments and paths that the kernel could not send"
+    ),
+    "lictor_argument_bytes_evicted_total": Metric("counter", "bytes of long arguments given up before their exec came"),
+    "lictor_scratch_busy_total": Metric("counter", "records that found no scratch slot in the kernel"),
+    # Processes
+    "tetragon_process_cache_size": Metric(
+        "gauge", "processes the agent knows, ended ones that may still be named included"
+    ),
+    "tetragon_process_cache_misses_total": Metric(
+        "counter", "processes that were asked for and not known (`get`: parents, `remove`: ends)", ("operation",)
+    ),
+    "tetragon_map_capacity": Metric("gauge", "entries the kernel's process table can hold", ("map",)),
+    "tetragon_map_errors_update_total": Metric(
+        "counter", "processes that found no room in the kernel's table", ("map",)
+    ),
+    "lictor_unnamed_cgroups_total": Metric("counter", "execs in a cgroup whose path was not told"),
+    "lictor_exits_missed_total": Metric("counter", "processes that were gone without an exit record"),
+    # Exports
+    "tetragon_events_exported_total": Metric("counter", "events handed to the exports"),
+    "tetragon_events_exported_bytes_total": Metric("counter", "bytes of JSON handed to the exports"),
+    "tetragon_events_last_exported_timestamp": Metric("gauge", "Unix time of the last of them, in seconds"),
+    "tetragon_export_ratelimit_events_dropped_total": Metric("counter", "events over the export rate limit"),
+    "lictor_export_events_total": Metric("counter", "events an export has written", ("export",)),
+    "lictor_export_events_lost_total": Metric("counter", "events an export could not take or write", ("export",)),
+    "lictor_export_queue_bytes": Metric("gauge", "bytes that wait in an export's queue", ("export",)),
+    # Clients
+    "tetragon_notify_overflowed_events_total": Metric("counter", "events that slow gRPC clients did not get"),
+    "lictor_grpc_streams": Metric("gauge", "gRPC clients that follow events"),
+    # Events
+    "tetragon_events_total": Metric("counter", "events", ("type", *WORKLOAD_LABELS), True),
+    "tetragon_policy_events_total": Metric("counter", "events of policies", ("policy", "hook", *WORKLOAD_LABELS), True),
+}

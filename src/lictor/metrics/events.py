@@ -1,0 +1,82 @@
+"""Events by kind, policy and workload: the only metrics that cost something per event, and only when asked for.
+
+An event costs one look into a dictionary per kind of process; labels are made when a scrape asks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from lictor.metrics.catalog import WORKLOAD_LABELS
+from lictor.metrics.collector import Sample
+from lictor.model.event import Event
+from lictor.model.hook import HookEvent
+from lictor.model.process import Process
+
+SERIES = 10_000
+OTHER = "other"
+_NOBODY = Process()
+_Labels = tuple[str, ...]
+
+
+class EventCounts:
+    """Counts what it is given. `labels` are those of WORKLOAD_LABELS that are filled; the others stay empty.
+
+    Beyond `SERIES` series events count for a workload whose labels are `other`: an attacker who makes up names of
+    binaries must not fill our memory, nor Prometheus's.
+    """
+
+    def __init__(self, labels: Sequence[str], node_name: str) -> None:
+        self._wanted = frozenset(labels)
+        self._node = node_name if "node_name" in self._wanted else ""
+        self._events: dict[tuple[str, _Labels], int] = {}
+        self._policies: dict[tuple[str, str, _Labels], int] = {}
+        self._other = tuple(OTHER if name in self._wanted else "" for name in WORKLOAD_LABELS[:-1])
+
+    def accept(self, events: Sequence[Event]) -> None:
+        counts, room = self._events, len(self._events) < SERIES
+        for event in events:
+            workload = self._workload(event)
+            kind = event.kind.name
+            key = (kind, workload)
+            if key not in counts and not room:
+                key = (kind, self._other)
+            counts[key] = counts.get(key, 0) + 1
+            if isinstance(event, HookEvent):
+                self._count_policy(event, workload)
+
+    def samples(self) -> Iterator[Sample]:
+        # Copies: the loop goes on counting while another thread reads.
+        for (kind, workload), count in dict(self._events).items():
+            yield Sample("tetragon_events_total", count, (kind, *workload, self._node))
+        for (policy, hook, workload), count in dict(self._policies).items():
+            yield Sample("tetragon_policy_events_total", count, (policy, hook, *workload, self._node))
+
+    def _count_policy(self, event: HookEvent, workload: _Labels) -> None:
+        policy = getattr(event.body, "policy_name", "")
+        key = (policy, hook_name(event), workload)
+        if key not in self._policies and len(self._policies) >= SERIES:
+            key = (policy, key[1], self._other)
+        self._policies[key] = self._policies.get(key, 0) + 1
+
+    def _workload(self, event: Event) -> _Labels:
+        process = event.process.shared if event.process is not None else _NOBODY
+        wanted, pod = self._wanted, process.pod
+        return (
+            pod.namespace if pod and "namespace" in wanted else "",
+            pod.workload if pod and "workload" in wanted else "",
+            pod.name if pod and "pod" in wanted else "",
+            process.binary if "binary" in wanted else "",
+        )
+
+
+def hook_name(event: HookEvent) -> str:
+    """`kprobe:tcp_connect`, `tracepoint:sched/sched_switch`, `uprobe:/bin/bash:readline`."""
+    body = event.body
+    kind = body.member.removeprefix("process_")
+    if function := getattr(body, "function_name", ""):
+        return f"{kind}:{function}"
+    if subsystem := getattr(body, "subsys", ""):
+        return f"{kind}:{subsystem}/{getattr(body, 'event', '')}"
+    parts = (getattr(body, name, "") for name in ("path", "provider", "symbol", "name"))
+    return ":".join([kind, *filter(None, parts)])

@@ -1,0 +1,98 @@
+"""Writes the reference pages that are made from tables in the code; `--check` says whether they are up to date."""
+
+from __future__ import annotations
+
+import sys
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from lictor.daemon.settings import DEFAULTS, SPECS, Spec, option
+from lictor.metrics.catalog import METRICS, Metric
+
+REFERENCE = Path(__file__).parent.parent / "docs" / "reference"
+_SETTINGS = """# Settings
+
+Made by `tools/gen_reference.py` from `src/lictor/daemon/settings.py`. `lictor config show --origin` tells what is in
+force and why.
+
+From low to high: the defaults; `/usr/lib/lictor/lictor.conf.d` and `/usr/local/lib/lictor/lictor.conf.d`;
+`/etc/lictor/lictor.yaml` (one `name: value` a line); `/etc/lictor/lictor.conf.d` and then the directory of
+`--config-dir` (one file per setting: its name is the setting's, its content the value); the environment
+(`LICTOR_EXPORT_FILENAME`); the command line (`--export-filename`). In a later source a setting replaces the earlier
+value whole, lists too. Names that are no settings are refused. Settings keep the names they have in Tetragon.
+
+Sizes may end in K, M or G; times may be written 30s, 15m, 24h. Lists are YAML lists, texts with blanks between the
+items, or an option given again. **live**: SIGHUP reads all sources again and changes it in a running agent; the agent
+logs which changed settings must wait for a restart.
+"""
+
+
+def settings() -> str:
+    parts = [_SETTINGS]
+    for area, names in groupby(SPECS, key=lambda name: SPECS[name].area):
+        rows = [_row(name, SPECS[name], DEFAULTS[name]) for name in names]
+        parts.append(
+            f"\n## {area}\n\n| setting | kind | default | | meaning |\n|---|---|---|---|---|\n" + "".join(rows)
+        )
+    return "".join(parts)
+
+
+def _row(name: str, spec: Spec, default: Any) -> str:
+    kind = ", ".join(spec.choices) if spec.choices else spec.kind
+    return f"| `{option(name)}` | {kind} | {_default(default)} | {'live' if spec.live else ''} | {spec.meaning} |\n"
+
+
+def _default(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, tuple):
+        value = " ".join(value)
+    return f"`{value:g}`" if isinstance(value, float) else f"`{value}`" if value != "" else ""
+
+
+_METRICS = """# Metrics
+
+Made by `tools/gen_reference.py` from `src/lictor/metrics/catalog.py`. `metrics-server: localhost:2112` serves them at
+`/metrics`, with the usual `process_*`. Names that begin with `tetragon_` mean what they mean in Tetragon. Nothing is
+computed until a scrape asks, except those marked *per event*: `enable-event-metrics: false` turns them off,
+`metrics-label-filter` says which of their labels are filled (without `pod` by default: a series per pod is what makes
+Prometheus grow). Beyond 10,000 series events count for a workload called `other`.
+
+[deploy/prometheus/lictor.rules.yaml](../../deploy/prometheus/lictor.rules.yaml) has alerts,
+[deploy/grafana/lictor.json](../../deploy/grafana/lictor.json) a dashboard.
+
+| metric | kind | labels | meaning |
+|---|---|---|---|
+"""
+
+
+def metrics() -> str:
+    return _METRICS + "".join(_metric_row(name, metric) for name, metric in METRICS.items())
+
+
+def _metric_row(name: str, metric: Metric) -> str:
+    meaning = metric.meaning + (" (*per event*)" if metric.on_request else "")
+    return f"| `{name}` | {metric.kind} | {', '.join(metric.labels)} | {meaning} |\n"
+
+
+PAGES = {"settings.md": settings, "metrics.md": metrics}
+
+
+def main() -> int:
+    stale = [name for name, make in PAGES.items() if not _is(REFERENCE / name, make())]
+    if "--check" in sys.argv:
+        for name in stale:
+            print(f"docs/reference/{name} is out of date: run python tools/gen_reference.py", file=sys.stderr)
+        return 1 if stale else 0
+    for name in stale:
+        (REFERENCE / name).write_text(PAGES[name]())
+    return 0
+
+
+def _is(path: Path, text: str) -> bool:
+    return path.exists() and path.read_text() == text
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -41,9 +41,9 @@ PROOFS = (
     Proof("preempt-6.12", "the kernel suite with 4 CPUs and full preemption, Debian 6.12", _vm("6.12", *PREEMPT)),
     Proof(
         "decoders",
-        "100,000 random inputs for each property of the decoders and of the forms of events",
+        "20,000 random inputs for each property of the decoders, the tracker and the forms of events",
         (PY, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/unit"),
-        (("LICTOR_EXAMPLES", "100000"),),
+        (("LICTOR_EXAMPLES", "20000"),),
     ),
 )
 

@@ -1,4 +1,4 @@
-"""Numbers of the network by the names that policies give them (include/uapi/linux/in.h, linux/socket.h, tcp_states.h)."""
+"""Numbers of the network by the names that policies give them (uapi/linux/in.h, linux/socket.h, net/tcp_states.h)."""
 
 from __future__ import annotations
 

@@ -40,8 +40,7 @@ class TypeRow:
     """`bits` and `signed` of numbers; `structs`: what a pointer argument of this type points to; `cost` of reading it.
 
     `tracepoint`: it can be a field of a tracepoint. `memory`: the argument is a pointer to the bytes themselves, in the
-    caller's memory if the hook is a system call. `sized`: takes `sizeArgIndex`. `derived`: other type names by which the
-    same kernel object may be read.
+    caller's memory if the hook is a system call. `sized`: takes `sizeArgIndex`.
     """
 
     name: str
@@ -89,9 +88,13 @@ _ROWS = (
     TypeRow("char_iovec", Family.BYTES, Cost.TEXT, tracepoint=True, memory=True, sized=True),
     TypeRow("skb", Family.PACKET, Cost.OBJECT, structs=("sk_buff",), tracepoint=True),
     TypeRow("sock", Family.SOCKET, Cost.OBJECT, structs=("sock",), tracepoint=True),
-    TypeRow("sockaddr", Family.ADDRESS, Cost.OBJECT, structs=("sockaddr", "sockaddr_unsized"), tracepoint=True, memory=True),
+    TypeRow(
+        "sockaddr", Family.ADDRESS, Cost.OBJECT, structs=("sockaddr", "sockaddr_unsized"), tracepoint=True, memory=True
+    ),
     TypeRow("socket", Family.SOCKET, Cost.OBJECT, structs=("socket",), tracepoint=True),
-    TypeRow("sockaddr_un", Family.UNIX_ADDRESS, Cost.TEXT, structs=("sockaddr", "sockaddr_un"), tracepoint=True, memory=True),
+    TypeRow(
+        "sockaddr_un", Family.UNIX_ADDRESS, Cost.TEXT, structs=("sockaddr", "sockaddr_un"), tracepoint=True, memory=True
+    ),
     TypeRow("string", Family.TEXT, Cost.TEXT, tracepoint=True, memory=True),
     TypeRow("fd", Family.PATH, Cost.PATH, bits=32, signed=True, tracepoint=True),
     TypeRow("file", Family.PATH, Cost.PATH, structs=("file",), tracepoint=True),

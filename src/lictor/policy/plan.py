@@ -10,6 +10,8 @@ from enum import StrEnum
 
 import msgspec
 
+from lictor.catalog.types import Cost as Cost
+
 
 class _Value(msgspec.Struct, frozen=True, omit_defaults=True):
     """Base of everything in a plan: immutable, hashable, keyword arguments only, defaults left out of the JSON."""
@@ -88,6 +90,10 @@ class Read(_Value, frozen=True, kw_only=True):
     policy has, which events and filters speak of. `size` is the value's bytes where the type does not say it.
     `size_index` is the argument that holds the byte count. `user` memory belongs to the process: it can change between
     check and use, and may not be resident. `at_return`: read when the function returns.
+
+    `steps` begin at the value as `source` gives it, a pointer, and end at the address of a number (then `size` bytes
+    are its value, or of a bit field `bits` bits from bit `shift` on), of a struct or of a string. `relative`: the
+    offset in a dynamic field of a tracepoint counts from behind that field.
     """
 
     slot: int
@@ -98,6 +104,9 @@ class Read(_Value, frozen=True, kw_only=True):
     size: int = 0
     steps: tuple[Step, ...] = ()
     size_index: int | None = None
+    bits: int = 0
+    shift: int = 0
+    relative: bool = False
     max_bytes: int = 0
     user: bool = False
     at_return: bool = False
@@ -133,18 +142,6 @@ class OperandSet(_Value, frozen=True, kw_only=True):
     ranges: tuple[tuple[int, int], ...] = ()
     networks: tuple[tuple[int, int], ...] = ()
     signed: bool = False
-
-
-class Cost(StrEnum):
-    """What a filter costs in the kernel, cheapest first; filters of a selector run in this order."""
-
-    REGISTER = "register"  # compares numbers at hand
-    TASK = "task"  # reads a few fields of the current task
-    LOOKUP = "lookup"  # one map look-up
-    OBJECT = "object"  # reads a kernel object first
-    TEXT = "text"  # reads and hashes a string
-    PATH = "path"  # walks a path first
-    SEARCH = "search"  # looks for sub-strings
 
 
 class Subject(StrEnum):
@@ -189,13 +186,29 @@ class CelStep(_Value, frozen=True, kw_only=True):
     value: int = 0
 
 
+# What conditions of a policy come down to. Comparisons of numbers are all one of the first three: `InMap` is Equal or
+# InRange, `GreaterThan` a range, `SPortPriv` the range of SPort 0 to 1023.
+FILTER_OPERATORS = (
+    "Equal", "InRange", "Mask", "Prefix", "Postfix", "SubString", "SubStringIgnCase", "SPort", "DPort", "SAddr",
+    "DAddr", "Protocol", "Family", "State", "CapabilitiesGained", "FileType", "CelExpr",
+)  # fmt: skip
+INLINE = 4  # so many numbers or ranges are compared inline; more are a set
+
+
 class Filter(_Value, frozen=True, kw_only=True):
     """One condition. All of a selector's must hold.
 
-    `operator` is the canonical name of the catalogue, without its Not- form: `negated` says that. `slot` is the value
-    looked at (`slot2` the second one of CapabilitiesGained). The operand is in `numbers` (few, compared inline), or in
-    set `set` of the plan, or both are unused. For subjects other than SLOT `kinds` holds the namespace numbers or the
-    capability set looked at, and `numbers` inode numbers or masks. `outside_init_user_ns` is isNamespaceCapability.
+    `operator` is one of `FILTER_OPERATORS`, the Not- forms taken off: `negated` says that. `slot` is the value looked
+    at (`slot2` the second one of CapabilitiesGained: `slot` is the old set, `slot2` the new one). A value that could
+    not be read, or a path that is not there, satisfies no filter, negated ones neither.
+
+    One value of the operand that fits is enough. It is in `numbers` or `ranges` (few, compared inline; pairs (least,
+    greatest), ascending), in set `set` of the plan, or for addresses in `set` (IPv4) and `set6` (IPv6). Mask has one
+    number: the bits of which one must be set. `signed` says how ranges compare.
+
+    For subjects other than SLOT `operator` is empty. NAMESPACE: `kinds` has the namespace's number, `numbers` inode
+    numbers, 0 for the host's own. NAMESPACE_CHANGE: `kinds` has the numbers listed. CAPABILITY and CAPABILITY_CHANGE:
+    `kinds` has the number of the set looked at, `numbers` one mask. `outside_init_user_ns` is isNamespaceCapability.
     `written` is the operand as the policy has it, for people.
     """
 
@@ -206,7 +219,9 @@ class Filter(_Value, frozen=True, kw_only=True):
     slot: int = 0
     slot2: int = 0
     numbers: tuple[int, ...] = ()
+    ranges: tuple[tuple[int, int], ...] = ()
     set: int | None = None
+    set6: int | None = None
     kinds: tuple[int, ...] = ()
     outside_init_user_ns: bool = False
     expression: tuple[CelStep, ...] = ()

@@ -229,7 +229,9 @@ class _Builder:
         self._source.faults.append(Fault(code, at, message, hint))
 
     def _bad_tag(self, event: Any) -> None:
-        self._fault("yaml-tag", _start(event), f"tag `{event.tag}` has no meaning in a policy", "write the value without")
+        self._fault(
+            "yaml-tag", _start(event), f"tag `{event.tag}` has no meaning in a policy", "write the value without"
+        )
 
     def _open(self, event: Any, make: type[Mapping] | type[Sequence]) -> None:
         if event.tag not in _COLLECTION_TAGS:
@@ -285,7 +287,9 @@ class _Builder:
         frame.key = node
         first = owner.keys.setdefault(node.text, node)
         if first is not node and not (node.plain and node.text == "<<"):
-            self._fault("duplicate-key", node, f"`{node.text}` is here for the second time", f"first: line {first.line}")
+            self._fault(
+                "duplicate-key", node, f"`{node.text}` is here for the second time", f"first: line {first.line}"
+            )
             frame.skip = True
 
     def _merge(self, owner: Mapping | Sequence, merged: Node) -> None:

@@ -1,0 +1,135 @@
+"""Operations that policies watch and deny: which hooks and system calls they are, and what gets around a rule."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """`lsm`: hooks of the security modules, the best first; `syscalls`: every call that does it, 32-bit ABI alike.
+
+    `outside`: its effect reaches beyond the process, so that killing the process afterwards does not undo it. `uring`:
+    io_uring does it without the system call. `cgroup`: attach types that can deny it; `bypass`: what else is known to
+    get around a rule, whatever the hook.
+    """
+
+    name: str
+    lsm: tuple[str, ...]
+    syscalls: tuple[str, ...]
+    outside: bool = True
+    uring: bool = False
+    cgroup: tuple[str, ...] = ()
+    bypass: tuple[str, ...] = ()
+
+
+_OPEN_FILES = "descriptors that were open before"
+_PACKETS = "packet and raw sockets (AF_PACKET, SOCK_RAW)"
+_ROWS = (
+    Operation(
+        "exec",
+        ("bprm_check_security", "bprm_creds_for_exec", "bprm_creds_from_file", "bprm_committing_creds"),
+        ("execve", "execveat"),
+        outside=False,
+        bypass=("code that is mapped or interpreted without an exec",),
+    ),
+    Operation(
+        "open",
+        ("file_open", "file_post_open"),
+        ("open", "openat", "openat2", "creat", "open_by_handle_at"),
+        uring=True,
+        bypass=(_OPEN_FILES,),
+    ),
+    Operation(
+        "read",
+        ("file_permission",),
+        (
+            "read", "pread64", "readv", "preadv", "preadv2", "sendfile", "splice", "copy_file_range", "mmap",
+        ),
+        outside=False,
+        uring=True,
+        bypass=("memory-mapped files",),
+    ),
+    Operation(
+        "write",
+        ("file_permission",),
+        ("write", "pwrite64", "writev", "pwritev", "pwritev2", "sendfile", "splice", "copy_file_range", "mmap"),
+        uring=True,
+        bypass=("memory-mapped files",),
+    ),
+    Operation(
+        "truncate",
+        ("path_truncate", "file_truncate"),
+        ("truncate", "ftruncate", "open", "openat", "openat2", "creat"),
+        uring=True,
+    ),
+    Operation("rename", ("path_rename", "inode_rename"), ("rename", "renameat", "renameat2"), uring=True),
+    Operation("link", ("path_link", "inode_link"), ("link", "linkat"), uring=True),
+    Operation("symlink", ("path_symlink", "inode_symlink"), ("symlink", "symlinkat"), uring=True),
+    Operation("unlink", ("path_unlink", "inode_unlink"), ("unlink", "unlinkat"), uring=True),
+    Operation("mkdir", ("path_mkdir", "inode_mkdir"), ("mkdir", "mkdirat"), uring=True),
+    Operation("rmdir", ("path_rmdir", "inode_rmdir"), ("rmdir", "unlinkat"), uring=True),
+    Operation("mknod", ("path_mknod", "inode_mknod"), ("mknod", "mknodat")),
+    Operation("chmod", ("path_chmod", "inode_setattr"), ("chmod", "fchmod", "fchmodat", "fchmodat2")),
+    Operation("chown", ("path_chown", "inode_setattr"), ("chown", "lchown", "fchown", "fchownat")),
+    Operation(
+        "setxattr",
+        ("inode_setxattr",),
+        ("setxattr", "lsetxattr", "fsetxattr", "setxattrat"),
+        uring=True,
+    ),
+    Operation("map", ("mmap_file",), ("mmap", "remap_file_pages"), outside=False),
+    Operation("protect", ("file_mprotect",), ("mprotect", "pkey_mprotect"), outside=False),
+    Operation("mount", ("sb_mount", "move_mount"), ("mount", "move_mount", "open_tree", "fsmount", "mount_setattr")),
+    Operation("unmount", ("sb_umount",), ("umount2",)),
+    Operation("pivot_root", ("sb_pivotroot",), ("pivot_root",)),
+    Operation("chroot", ("path_chroot",), ("chroot",), outside=False),
+    Operation("ptrace", ("ptrace_access_check", "ptrace_traceme"), ("ptrace", "process_vm_readv", "process_vm_writev")),
+    Operation("load module", ("kernel_read_file", "kernel_load_data"), ("init_module", "finit_module")),
+    Operation("bpf", ("bpf", "bpf_prog", "bpf_map"), ("bpf",)),
+    Operation("kexec", ("kernel_load_data", "kernel_read_file"), ("kexec_load", "kexec_file_load")),
+    Operation("setuid", ("task_fix_setuid",), ("setuid", "setreuid", "setresuid", "setfsuid"), outside=False),
+    Operation("setgid", ("task_fix_setgid",), ("setgid", "setregid", "setresgid", "setfsgid"), outside=False),
+    Operation("capset", ("capset",), ("capset",), outside=False),
+    Operation("create user namespace", ("userns_create",), ("unshare", "clone", "clone3"), outside=False),
+    Operation("enter namespace", (), ("setns", "unshare", "clone", "clone3"), outside=False),
+    Operation("set clock", ("settime",), ("clock_settime", "settimeofday", "adjtimex", "clock_adjtime")),
+    Operation("signal", ("task_kill",), ("kill", "tkill", "tgkill", "pidfd_send_signal", "rt_sigqueueinfo")),
+    Operation("control device", ("file_ioctl",), ("ioctl",), uring=False, bypass=(_OPEN_FILES,)),
+    Operation(
+        "connect",
+        ("socket_connect",),
+        ("connect",),
+        uring=True,
+        cgroup=("connect4", "connect6"),
+        bypass=("sendto and sendmsg with MSG_FASTOPEN", "sockets that are connected already", _PACKETS),
+    ),
+    Operation(
+        "send",
+        ("socket_sendmsg",),
+        ("sendto", "sendmsg", "sendmmsg", "write", "writev", "sendfile", "splice"),
+        uring=True,
+        cgroup=("sendmsg4", "sendmsg6"),
+        bypass=(_PACKETS,),
+    ),
+    Operation("receive", ("socket_recvmsg",), ("recvfrom", "recvmsg", "recvmmsg", "read", "readv"), False, True),
+    Operation("bind", ("socket_bind",), ("bind",), uring=True, cgroup=("bind4", "bind6")),
+    Operation("listen", ("socket_listen",), ("listen",), uring=True),
+    Operation("accept", ("socket_accept",), ("accept", "accept4"), uring=True),
+    Operation("create socket", ("socket_create",), ("socket", "socketpair"), False, True, cgroup=("sock_create",)),
+)  # fmt: skip
+
+OPERATIONS = {row.name: row for row in _ROWS}
+BY_LSM: dict[str, Operation] = {}
+BY_SYSCALL: dict[str, Operation] = {}
+for _row in _ROWS:
+    for _hook in _row.lsm:
+        BY_LSM.setdefault(_hook, _row)
+    for _call in _row.syscalls:
+        BY_SYSCALL.setdefault(_call, _row)
+BY_SYSCALL |= {
+    "mmap": OPERATIONS["map"], "open": OPERATIONS["open"], "openat": OPERATIONS["open"],
+    "openat2": OPERATIONS["open"], "creat": OPERATIONS["open"], "write": OPERATIONS["write"],
+    "writev": OPERATIONS["write"], "sendfile": OPERATIONS["write"], "splice": OPERATIONS["write"],
+    "copy_file_range": OPERATIONS["write"], "unlinkat": OPERATIONS["unlink"],
+}  # fmt: skip

@@ -1,0 +1,73 @@
+"""A machine as the compiler asks for it: `HostFacts` with the answers kept, one for any number of policies."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+from lictor.catalog.hooks import SYSCALL_PREFIXES
+from lictor.host.facts import Function, HostFacts, Preemption, Prototype
+from lictor.host.formats import Format
+from lictor.wire.ctype import CType, Walk, walk
+
+_FIXED = (Preemption.NONE, Preemption.VOLUNTARY)
+
+
+class Machine:
+    """Look-ups, each made once."""
+
+    def __init__(self, facts: HostFacts) -> None:
+        self.facts = facts
+        self._functions: dict[str, Function | None] = {}
+        self._lsm: dict[str, Prototype | None] = {}
+        self._raw: dict[str, Prototype | None] = {}
+        self._formats: dict[tuple[str, str], Format | None] = {}
+        self._walks: dict[tuple[int, int, str], Walk] = {}
+        self._types: dict[tuple[str, str], CType | None] = {}
+
+    @property
+    def preemptible(self) -> bool:
+        """A program may be interrupted by another task on its CPU; also if that is not known."""
+        return self.facts.preemption not in _FIXED
+
+    @cached_property
+    def prefixes(self) -> dict[str, str]:
+        """ABI → prefix of a system call's function; the first is the machine's own."""
+        return SYSCALL_PREFIXES.get(self.facts.architecture, {"": ""})
+
+    def lacks(self, ability: str) -> str:
+        return self.facts.lacks(ability)
+
+    def function(self, name: str) -> Function | None:
+        if name not in self._functions:
+            self._functions[name] = self.facts.function(name)
+        return self._functions[name]
+
+    def lsm_hook(self, name: str) -> Prototype | None:
+        if name not in self._lsm:
+            self._lsm[name] = self.facts.lsm_hook(name)
+        return self._lsm[name]
+
+    def raw_tracepoint(self, name: str) -> Prototype | None:
+        if name not in self._raw:
+            self._raw[name] = self.facts.raw_tracepoint(name)
+        return self._raw[name]
+
+    def tracepoint(self, subsystem: str, event: str) -> Format | None:
+        key = (subsystem, event)
+        if key not in self._formats:
+            self._formats[key] = self.facts.tracepoint(subsystem, event)
+        return self._formats[key]
+
+    def type(self, name: str, module: str = "") -> CType | None:
+        key = (name, module)
+        if key not in self._types:
+            self._types[key] = self.facts.type(name, module)
+        return self._types[key]
+
+    def walk(self, start: CType, path: str) -> Walk:
+        """Raises `WalkError`, which is not kept."""
+        key = (id(start.btf), start.id, path)
+        found = self._walks.get(key)
+        if found is None:
+            found = self._walks[key] = walk(start, path)
+        return found

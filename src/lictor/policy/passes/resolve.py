@@ -1,0 +1,51 @@
+"""`resolve`: a path of members becomes offsets and dereferences."""
+
+from __future__ import annotations
+
+from lictor.policy import document
+from lictor.policy.diagnostics import did_you_mean, one_of
+from lictor.policy.draft import Draft
+from lictor.policy.plan import Step
+from lictor.wire.ctype import CType, Walk, WalkError
+
+Walked = tuple[CType, tuple[Step, ...], int, int]
+
+
+def follow(draft: Draft, part: document.Argument, ctype: CType | None) -> Walked | None:
+    """The type at the end of the path, the steps to it, and where a bit field lies in it (bits, shift)."""
+    start = _start(draft, part, ctype)
+    if start is None:
+        return None
+    try:
+        found = draft.machine.walk(start, part.resolve)
+    except WalkError as error:
+        hint = did_you_mean(error.component, error.near)
+        expected = one_of(error.near, 12) if error.near and not hint else ""
+        draft.problems.add("bad-resolve", part.at("resolve"), str(error), expected=expected, hint=hint)
+        return None
+    return found.type, _steps(found), found.bits, found.shift
+
+
+def _start(draft: Draft, part: document.Argument, ctype: CType | None) -> CType | None:
+    if part.btf_type:
+        found = draft.machine.type(part.btf_type, part.btf_type_module)
+        if found is None:
+            where = f"module `{part.btf_type_module}`" if part.btf_type_module else draft.machine.facts.release
+            near = draft.machine.facts.near_types(part.btf_type, part.btf_type_module)
+            hint = f"did you mean {' or '.join(f'`{name}`' for name in near)}?" if near else ""
+            message = f"{where} has no type `{part.btf_type}`"
+            draft.problems.add("bad-resolve", part.at("btfType"), message, hint=hint)
+        return found
+    if ctype is None:
+        message = "the kernel's type of this value is not known"
+        draft.problems.add("bad-resolve", part.at("resolve"), message, hint="give `btfType`")
+    return ctype
+
+
+def _steps(found: Walk) -> tuple[Step, ...]:
+    """A path that ends at a pointer to a struct or to text is followed once more: that is the value."""
+    steps = [Step(offset=hop.offset, dereference=hop.dereference) for hop in found.hops]
+    target = found.type.target if found.type.is_pointer else None
+    if target is not None and (target.is_struct or target.is_char):
+        steps[-1] = Step(offset=steps[-1].offset, dereference=True)
+    return tuple(steps)

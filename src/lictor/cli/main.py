@@ -2,45 +2,27 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 import sys
 
 import click
 
 from lictor import __version__
+from lictor.cli.lazy import lazy
 from lictor.errors import EXIT_CANNOT_RUN, LictorError
 
-# name -> (module, one line of help). The module's attribute `command` is the click command.
 COMMANDS = {
     "run": ("run", "Run the agent in the foreground; events go to standard output."),
     "events": ("events", "Follow the events of a running agent over gRPC."),
     "probe": ("probe", "Show what this kernel can do and what Lictor will use for what."),
     "facts": ("facts", "Write what the policy compiler must know of this machine."),
+    "policy": ("policy", "Check, explain and load policies."),
     "agent": ("agent", "Run the daemon, configured by files, environment and flags."),
     "config": ("config", "Show the settings in force and where each comes from."),
 }
 
 
-class _Lazy(click.Group):
-    """Loads a command's module when it is called: `lictor --help` stays fast."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 (click's signature)
-        return list(COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
-        if cmd_name not in COMMANDS:
-            return None
-        module = importlib.import_module(f"lictor.cli.{COMMANDS[cmd_name][0]}")
-        command: click.Command = module.command
-        return command
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
-
-
-@click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=lazy(COMMANDS), context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="lictor")
 def cli() -> None:
     """Lictor watches processes, files, network and privileges from inside the kernel."""

@@ -175,8 +175,8 @@ def _syntax(error: yaml.YAMLError, text: str) -> Fault:
     at = Node(mark.line + 1, mark.column + 1) if mark else Node(1, 1)
     problem = getattr(error, "problem", None) or "this is not YAML"
     hint = ""
-    line = text.splitlines()[at.line - 1] if at.line <= text.count("\n") + 1 and text else ""
-    if "\t" in line[: at.column]:
+    lines = text.split("\n")
+    if at.line <= len(lines) and "\t" in lines[at.line - 1][: at.column]:
         hint = "indent with spaces, not tabs"
     elif "mapping values are not allowed" in problem:
         hint = "quote a value that contains `: `, or check the indentation"

@@ -55,7 +55,7 @@ def _not_resident(draft: Draft, hook: HookDraft) -> None:
         return
     for value in hook.values:
         if value.read.user:
-            message = f"argument {value.part.index} may not be resident when the call begins; it is read again at return"
+            message = f"argument {value.part.index} may not be resident at the beginning; it is read again at return"
             draft.problems.add("not-resident", value.part.node, message)
 
 

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lictor.api.pb.tetragon.events_pb2 import GetEventsResponse
-from lictor.api.protobuf import EventEncoder, varint
+from lictor.api.protobuf import EventEncoder
+from lictor.api.wire import varint
 from lictor.clock import WallClock
 from lictor.model import process as model
 from lictor.model.event import Event, ExecEvent, ExitEvent, LossEvent

@@ -13,6 +13,8 @@ from typing import Any
 
 import grpc
 import pytest
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.field_mask_pb2 import FieldMask
 
 from lictor import __version__
 from lictor.api import address
@@ -21,8 +23,10 @@ from lictor.api.protobuf import EventEncoder
 from lictor.api.server import MAX_REQUEST, MAX_STREAMS, ApiServer
 from lictor.clock import WallClock
 from lictor.errors import LictorError
+from lictor.model.arguments import IntArg
 from lictor.model.event import Event, ExecEvent, ExitEvent, LossEvent
 from lictor.model.forms import LONG, ProcessForms, WholeForms
+from lictor.model.hook import HookEvent, KprobeAction, KprobeBody
 from lictor.model.process import Process
 
 SERVICE = "/tetragon.FineGuidanceSensors/"
@@ -98,6 +102,10 @@ def request(**fields: Any) -> events_pb2.GetEventsRequest:
     return events_pb2.GetEventsRequest(allow_list=[events_pb2.Filter(**fields)])
 
 
+def window(seconds: float) -> events_pb2.AggregationOptions:
+    return events_pb2.AggregationOptions(window_size=Duration(nanos=round(seconds % 1 * 1e9), seconds=int(seconds)))
+
+
 def code_of(attempt: Callable[[], Any]) -> tuple[Any, str]:
     with pytest.raises(grpc.RpcError) as caught:
         attempt()
@@ -161,17 +169,46 @@ def test_filters(serving: Serving, allow: dict[str, Any], wanted: list[int]) -> 
 @pytest.mark.parametrize(
     ("asked", "word"),
     [
-        (request(namespace=["default"]), "namespace"),
+        (request(labels=["a in b"]), "label selector"),
+        (request(cel_expression=["process_exec.process.nope == 1"]), "nope"),
+        (request(), "empty filter"),
         (request(binary_regex=["("]), "("),
         (request(event_set=[7777]), "7777"),
-        (events_pb2.GetEventsRequest(aggregation_options=events_pb2.AggregationOptions()), "aggregation_options"),
-        (events_pb2.GetEventsRequest(field_filters=[events_pb2.FieldFilter()]), "field_filters"),
+        (events_pb2.GetEventsRequest(field_filters=[events_pb2.FieldFilter()]), "names no fields"),
+        (
+            events_pb2.GetEventsRequest(field_filters=[events_pb2.FieldFilter(fields=FieldMask(paths=["pid"]))]),
+            "field pid",
+        ),
+        (
+            events_pb2.GetEventsRequest(aggregation_options=window(9999)),
+            "window is 9999 s",
+        ),
     ],
 )
 def test_a_filter_is_never_ignored(serving: Serving, asked: events_pb2.GetEventsRequest, word: str) -> None:
     code, details = code_of(lambda: next(serving.follow(asked)))
     assert code is grpc.StatusCode.INVALID_ARGUMENT
     assert word in details
+
+
+def test_field_filters_and_aggregation(serving: Serving) -> None:
+    fields = events_pb2.FieldFilter(fields=FieldMask(paths=["process.binary", "args"]))
+    asked = events_pb2.GetEventsRequest(field_filters=[fields], aggregation_options=window(0.2))
+    plain, stream = serving.follow(events_pb2.GetEventsRequest()), serving.follow(asked)
+    serving.accept(*(hook_event(n) for n in (1, 1, 2, 1)), LossEvent(1, 1, "end", "of the test"))
+    got = [next(stream) for _ in range(3)]
+    assert [one.process_kprobe.args[0].int_arg for one in got[:2]] == [1, 2]
+    assert [one.aggregation_info.count for one in got[:2]] == [3, 1]
+    assert got[0].process_kprobe.process == tetragon_pb2.Process(binary="/bin/true")
+    assert not got[0].process_kprobe.function_name
+    assert got[2].rate_limit_info.number_of_dropped_process_events == 1
+    whole = [next(plain) for _ in range(4)]
+    assert all(one.process_kprobe.function_name == "f" and not one.HasField("aggregation_info") for one in whole)
+
+
+def hook_event(number: int) -> HookEvent:
+    body = KprobeBody(function_name="f", args=(IntArg(number),), action=KprobeAction.POST, policy_name="p")
+    return HookEvent(number, process(1), None, 1, body)
 
 
 def test_a_slow_client_is_told_what_it_lost(serving: Serving) -> None:

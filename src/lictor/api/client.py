@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from typing import Any
 
 from google.protobuf.json_format import MessageToDict
@@ -14,7 +14,6 @@ from grpclib.exceptions import GRPCError, StreamTerminatedError
 from lictor.api import address
 from lictor.api.pb.tetragon import events_pb2
 from lictor.errors import LictorError
-from lictor.pipeline.filters import EventFilter
 
 
 @contextlib.asynccontextmanager
@@ -29,8 +28,8 @@ async def connect(text: str) -> AsyncIterator[Channel]:
         channel.close()
 
 
-async def events(channel: Channel, allow: Sequence[EventFilter]) -> AsyncIterator[dict[str, Any]]:
-    """Follow the agent: each event as its JSON object. Ends when the agent does."""
+async def events(channel: Channel, request: events_pb2.GetEventsRequest) -> AsyncIterator[dict[str, Any]]:
+    """Follow the agent: each event as its JSON object, until the agent ends. `filters.to_request` makes requests."""
     method = UnaryStreamMethod(
         channel,
         "/tetragon.FineGuidanceSensors/GetEvents",
@@ -38,14 +37,9 @@ async def events(channel: Channel, allow: Sequence[EventFilter]) -> AsyncIterato
         events_pb2.GetEventsResponse,
     )
     async with method.open() as stream:
-        await stream.send_message(events_pb2.GetEventsRequest(allow_list=[_filter(one) for one in allow]), end=True)
+        await stream.send_message(request, end=True)
         async for message in stream:
             yield MessageToDict(message, preserving_proto_field_name=True)
-
-
-def _filter(one: EventFilter) -> events_pb2.Filter:
-    kinds = [events_pb2.EventType.Value(kind.name) for kind in one.event_set]
-    return events_pb2.Filter(binary_regex=one.binary_regex, pid=one.pid, event_set=kinds)
 
 
 @contextlib.contextmanager

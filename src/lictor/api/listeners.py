@@ -7,8 +7,11 @@ import struct
 from collections import deque
 from collections.abc import Callable, Sequence
 
+from lictor.api.prune import pruned
 from lictor.model.event import Event
-from lictor.pipeline.filters import Predicate
+from lictor.pipeline.aggregate import Aggregator
+from lictor.pipeline.fields import FieldFilters
+from lictor.pipeline.view import View
 
 QUEUE_EVENTS = 10_000
 QUEUE_BYTES = 16 << 20
@@ -19,8 +22,10 @@ _FRAMES_PER_WRITE = 50
 class Listener:
     """One client's queue of ready-made gRPC frames. What finds no room is counted in `dropped`, and told in turn."""
 
-    def __init__(self, wanted: Predicate, loss: Callable[[int], bytes]) -> None:
-        self.wanted = wanted
+    def __init__(self, view: View, loss: Callable[[int], bytes]) -> None:
+        self.wanted = view.wanted
+        self.fields = view.fields
+        self.aggregator: Aggregator | None = None
         self._loss = loss
         self._frames: deque[bytes] = deque()
         self._held = 0
@@ -52,6 +57,8 @@ class Listener:
 
     def close(self) -> None:
         """No more will come: `take` empties the queue and then gives nothing."""
+        if self.aggregator is not None:
+            self.aggregator.flush()
         self._closing = True
         self._ready.set()
 
@@ -71,7 +78,7 @@ class Listener:
 
 
 class Listeners:
-    """All of them. Events are encoded once, and only when somebody wants them."""
+    """All of them. An event is encoded once for each distinct set of field filters, and only when somebody wants it."""
 
     def __init__(self, encode: Callable[[Event], bytes], loss: Callable[[int], Event]) -> None:
         self._encode = encode
@@ -84,8 +91,13 @@ class Listeners:
     def __len__(self) -> int:
         return len(self._all)
 
-    def add(self, wanted: Predicate) -> Listener:
-        listener = Listener(wanted, lambda dropped: frame(self._encode(self._loss(dropped))))
+    def add(self, view: View) -> Listener:
+        listener = Listener(view, lambda dropped: frame(self._encode(self._loss(dropped))))
+        if view.aggregation is not None:
+            later = asyncio.get_running_loop().call_later
+            listener.aggregator = Aggregator(
+                view.aggregation.window, view.aggregation.room, later, lambda events: self._give(listener, events)
+            )
         self._all[listener] = None
         self._gone.clear()
         return listener
@@ -106,16 +118,18 @@ class Listeners:
         if not self._all:
             return
         for event in events:
-            framed = brief = b""
+            frames = _Frames(self._encode, event)
             for listener in self._all:
                 if not listener.wanted(event):
                     continue
-                framed = framed or frame(self._encode(event))
-                if len(framed) > LONG_FRAME and not listener.takes(framed):
-                    brief = brief or frame(self._encode(event.brief()))
-                    listener.put(brief)
+                if listener.aggregator is None:
+                    frames.put(listener)
                 else:
-                    listener.put(framed)
+                    listener.aggregator.put(event)
+
+    def _give(self, listener: Listener, events: Sequence[Event]) -> None:
+        for event in events:
+            _Frames(self._encode, event).put(listener)
 
     def close(self) -> None:
         for listener in self._all:
@@ -124,6 +138,43 @@ class Listeners:
     async def gone(self) -> None:
         """Return when the last client has left."""
         await self._gone.wait()
+
+
+class _Frames:
+    """The frames of one event: for readers of all of it, and for each set of field filters, made when first asked."""
+
+    __slots__ = ("_brief", "_encode", "_event", "_made", "_whole")
+
+    def __init__(self, encode: Callable[[Event], bytes], event: Event) -> None:
+        self._encode = encode
+        self._event = event
+        self._whole = b""
+        self._brief = b""
+        self._made: dict[object, bytes] = {}
+
+    def put(self, listener: Listener) -> None:
+        framed = self._for(listener.fields)
+        if len(framed) > LONG_FRAME and not listener.takes(framed):
+            self._brief = self._brief or frame(self._encode(self._event.brief()))
+            framed = _without(self._brief, listener.fields, self._event)
+        listener.put(framed)
+
+    def _for(self, fields: FieldFilters | None) -> bytes:
+        whole = self._whole = self._whole or frame(self._encode(self._event))
+        if fields is None:
+            return whole
+        found = self._made.get(fields.key)
+        if found is None:
+            found = self._made[fields.key] = _without(whole, fields, self._event)
+        return found
+
+
+def _without(framed: bytes, fields: FieldFilters | None, event: Event) -> bytes:
+    pruning = fields.of(event.kind) if fields is not None else None
+    return framed if pruning is None else frame(pruned(framed[FRAME_HEAD:], pruning))
+
+
+FRAME_HEAD = 5
 
 
 def frame(message: bytes) -> bytes:

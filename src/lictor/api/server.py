@@ -26,7 +26,7 @@ from lictor.api.listeners import Listener, Listeners
 from lictor.api.pb.tetragon import eventlogservice_pb2, events_pb2, sensors_pb2, tetragon_pb2
 from lictor.errors import LictorError
 from lictor.model.event import Event
-from lictor.pipeline.filters import compile_filters
+from lictor.pipeline.filters import Predicate
 
 _log = log.get("api")
 _SERVICES = (
@@ -48,6 +48,7 @@ class ApiServer:
 
     def __init__(self, encode: Callable[[Event], bytes], loss: Callable[[int], Event]) -> None:
         self.listeners = Listeners(encode, loss)
+        self._encode = encode
         self._servers: list[Server] = []
         self._paths: list[tuple[str, int]] = []  # socket file, its inode
         self._methods: dict[str, Callable[[Any], Awaitable[None]]] = {
@@ -106,15 +107,21 @@ class ApiServer:
                 )
         return found
 
+    def _expressions(self, text: str) -> Predicate:
+        # Imported here: few filters are expressions, and their library costs memory.
+        from lictor.api.cel import Expressions
+
+        return Expressions(self._encode).compile(text)
+
     async def _get_events(self, stream: _Events) -> None:
         request = await _request(stream, events_pb2.GetEventsRequest)
         try:
-            wanted = compile_filters(*filters.from_request(request))
+            view = filters.view(request, self._expressions)
         except LictorError as error:
             raise GRPCError(Status.INVALID_ARGUMENT, str(error)) from error
         if len(self.listeners) >= MAX_STREAMS:
             raise GRPCError(Status.RESOURCE_EXHAUSTED, f"there are {MAX_STREAMS} streams of events already")
-        listener = self.listeners.add(wanted)
+        listener = self.listeners.add(view)
         try:
             await stream.send_initial_metadata()
             await _stream_frames(stream, listener)

@@ -1,48 +1,118 @@
-"""`lictor events`: follow a running agent."""
+"""`lictor events`: follow a running agent, or show events that were written to a file."""
 
 from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import click
 import msgspec
 
-from lictor.api import client
 from lictor.cli.compact import Compact
-from lictor.cli.filters import event_filter, filter_options
-from lictor.cli.options import show_options
+from lictor.cli.filters import field_filters, field_options, filter_options, take_filter
+from lictor.cli.options import server_option, show_options
 from lictor.cli.render import wants_color
-from lictor.daemon.settings import SERVER_ADDRESS
+from lictor.errors import LictorError
+from lictor.pipeline.fields import FieldFilter
+from lictor.pipeline.filters import EventFilter
+
+_HELP = """Follow the events of a running agent; Ctrl-C ends it. With FILES, show the JSON lines in them (- is standard
+input) instead: filters are the agent's, and do not work there.
+
+\b
+Examples:
+  lictor events
+  lictor events -e exec,exit --pid-set $$
+  lictor events -n default --policy-names file-monitoring -o json
+  lictor events --cel-expression "process_exec.process.uid == 0u"
+  lictor events -o json -f process.binary,process.arguments
+  lictor events --no-stack-traces - < /var/log/lictor/events.json
+"""
 
 
-@click.command(help="Follow the events of a running agent; Ctrl-C ends it.")
+@click.command(help=_HELP)
+@click.argument("files", nargs=-1, type=click.File("rb"))
 @show_options
-@click.option("--server-address", envvar="LICTOR_SERVER_ADDRESS", default=SERVER_ADDRESS, show_default=True)
+@server_option
+@click.option(
+    "--reconnect", is_flag=True, help="Go on when the agent is restarted, and say that events may be missing."
+)
+@click.option("--reconnect-wait", type=float, default=2.0, show_default=True, help="Seconds between attempts.")
+@click.option("--aggregate", type=float, metavar="SECONDS", help="One event for all that say the same in this time.")
+@field_options
 @filter_options
 def command(
+    files: tuple[Any, ...],
     output: str,
     color: str,
     timestamps: bool,
+    stack_traces: bool,
+    ima_hash: bool,
     server_address: str,
-    pid: tuple[int, ...],
-    binary_regex: tuple[str, ...],
-    event_types: str | None,
+    reconnect: bool,
+    reconnect_wait: float,
+    aggregate: float | None,
+    include_fields: tuple[str, ...],
+    exclude_fields: tuple[str, ...],
+    **options: Any,
 ) -> None:
-    allow = event_filter(pid, binary_regex, event_types)
-    line = _json_line if output == "json" else Compact(wants_color(color), timestamps).line
+    allow = take_filter(options)
+    fields = field_filters(include_fields, exclude_fields)
+    line = _json_line if output == "json" else Compact(wants_color(color), timestamps, stack_traces, ima_hash).line
+    if files:
+        if allow or fields or aggregate is not None:
+            raise LictorError("events of a file are not filtered", "leave out the filters, or follow an agent")
+        for file in files:
+            _show_file(file, line)
+        return
+    asyncio.run(_follow(server_address, (allow, fields, aggregate), line, reconnect_wait if reconnect else None))
 
-    asyncio.run(_follow(server_address, allow, line))
+
+async def _follow(
+    server_address: str,
+    wanted: tuple[list[EventFilter], list[FieldFilter], float | None],
+    line: Callable[[dict[str, Any]], str],
+    wait: float | None,
+) -> None:
+    """`wait`: seconds before the next attempt after the stream ended; None: no other attempt."""
+    from lictor.api import client, filters
+
+    request = filters.to_request(*wanted)
+    connected = False
+    while True:
+        try:
+            async with client.connect(server_address) as channel:
+                async for event in client.events(channel, request):
+                    if not connected:
+                        connected = True
+                    sys.stdout.write(line(event) + "\n")
+                    sys.stdout.flush()
+            ended = "the agent ended the stream"
+        except LictorError as error:
+            if wait is None or not connected:
+                raise
+            ended = str(error)
+        click.echo(f"lictor: {ended}", err=True)
+        if wait is None:
+            return
+        click.echo(f"lictor: trying again every {wait:g} s; events until then are missing here", err=True)
+        await asyncio.sleep(wait)
 
 
-async def _follow(server_address: str, allow: list[Any], line: Callable[[dict[str, Any]], str]) -> None:
-    async with client.connect(server_address) as channel:
-        async for event in client.events(channel, allow):
-            sys.stdout.write(line(event) + "\n")
-            sys.stdout.flush()
-    click.echo("lictor: the agent ended the stream", err=True)
+def _show_file(lines: Iterable[bytes], line: Callable[[dict[str, Any]], str]) -> None:
+    for number, raw in enumerate(lines, 1):
+        if not raw.strip():
+            continue
+        try:
+            event = msgspec.json.decode(raw)
+            text = line(event)
+        except (msgspec.DecodeError, AttributeError, KeyError, TypeError, ValueError, StopIteration) as error:
+            raise LictorError(
+                f"line {number} is no event: {error}", "give it the file that the agent exports"
+            ) from error
+        sys.stdout.write(text + "\n")
 
 
 def _json_line(event: dict[str, Any]) -> str:

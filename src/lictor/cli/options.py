@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from lictor.daemon.settings import DEFAULTS, SPECS, Spec, option
+from lictor.daemon.settings import DEFAULTS, SERVER_ADDRESS, SPECS, Spec, option
 
 
 def setting_options() -> Callable[[Any], Any]:
@@ -33,9 +33,22 @@ def _option(name: str, spec: Spec, default: Any) -> Callable[[Any], Any]:
     return click.option(f"--{flag}", name, metavar=metavar, help=spec.meaning + shown)
 
 
+def server_option(command: Any) -> Any:
+    """Adds `--server-address`: the agent to talk to."""
+    return click.option(
+        "--server-address",
+        envvar="LICTOR_SERVER_ADDRESS",
+        default=SERVER_ADDRESS,
+        show_default=True,
+        help="The agent: unix:///path or host:port; also $LICTOR_SERVER_ADDRESS.",
+    )(command)
+
+
 def show_options(command: Any) -> Any:
-    """Adds `-o`, `--color` and `--timestamps`: how a command shows events."""
+    """Adds `-o`, `--color`, `--timestamps` and what to leave out: how a command shows events."""
     for add in (
+        click.option("--ima-hash/--no-ima-hash", default=True, help="Show hashes of binaries (default: on)."),
+        click.option("--stack-traces/--no-stack-traces", default=True, help="Show stack traces (default: on)."),
         click.option("--timestamps", is_flag=True, help="Begin each compact line with the time (UTC)."),
         click.option("--color", type=click.Choice(["auto", "always", "never"]), default="auto", show_default=True),
         click.option("-o", "--output", type=click.Choice(["compact", "json"]), default="compact", show_default=True),

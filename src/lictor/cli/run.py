@@ -13,17 +13,17 @@ import uvloop
 
 from lictor import log
 from lictor.cli.compact import Compact
-from lictor.cli.filters import event_filter, filter_options
+from lictor.cli.filters import filter_options, take_filter
 from lictor.cli.options import setting_options, show_options
 from lictor.cli.render import wants_color
 from lictor.daemon import sources
 from lictor.daemon.agent import Agent
-from lictor.daemon.surfaces import open_surfaces
+from lictor.daemon.surfaces import expressions, open_surfaces
 from lictor.export.exports import Exports
 from lictor.export.stdout import StdoutOutlet
 from lictor.model.event import Event
 from lictor.model.sink import EventSink
-from lictor.pipeline.filters import EventFilter, compile_filters
+from lictor.pipeline.filters import EventFilter, ExpressionCompiler, compile_filters
 
 
 @click.command(help="Run the agent in the foreground; events go to standard output until Ctrl-C.")
@@ -35,22 +35,22 @@ def command(
     output: str,
     color: str,
     timestamps: bool,
+    stack_traces: bool,
+    ima_hash: bool,
     existing: bool,
-    pid: tuple[int, ...],
-    binary_regex: tuple[str, ...],
-    event_types: str | None,
     **flags: Any,
 ) -> None:
+    allow = take_filter(flags)
     found = sources.load(flags, defaults={"server_address": (), "pid_file": "", "info_file": ""})
     log.setup("warn" if found.log_level == "info" else found.log_level, found.log_format)
-    allow = event_filter(pid, binary_regex, event_types)
 
     async def main() -> None:
         agent = Agent(found)
-        line = agent.json.line if output == "json" else compact_line(agent, wants_color(color), timestamps)
+        compact = Compact(wants_color(color), timestamps, stack_traces, ima_hash)
+        line = agent.json.line if output == "json" else compact_line(agent, compact)
 
         async def open_all(agent: Agent) -> Sequence[EventSink]:
-            wanted = _wanted(allow, existing)
+            wanted = _wanted(allow, existing, expressions(agent))
             sink = Exports(line, [StdoutOutlet(line, agent.stop)], wanted)
             if sys.stderr.isatty():
                 click.echo("Watching every process of this machine. Ctrl-C ends it.", err=True)
@@ -61,14 +61,13 @@ def command(
     uvloop.run(main())
 
 
-def compact_line(agent: Agent, color: bool, timestamps: bool) -> Callable[[Event], str]:
+def compact_line(agent: Agent, compact: Compact) -> Callable[[Event], str]:
     """Renders an event for people, from its JSON."""
-    compact = Compact(color, timestamps)
     return lambda event: f"{compact.line(msgspec.json.decode(agent.json.line(event)))}\n"
 
 
-def _wanted(allow: list[EventFilter], existing: bool) -> Callable[[Event], bool]:
-    matches = compile_filters(allow, [])
+def _wanted(allow: list[EventFilter], existing: bool, compile_: ExpressionCompiler) -> Callable[[Event], bool]:
+    matches = compile_filters(allow, [], compile_)
     if existing:
         return matches
     started = time.clock_gettime_ns(time.CLOCK_BOOTTIME)

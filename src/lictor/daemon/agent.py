@@ -22,12 +22,14 @@ from lictor.errors import LictorError
 from lictor.host import preflight, procfs
 from lictor.model.json import JsonWriter
 from lictor.model.sink import EventSink
+from lictor.pipeline.fields import split_paths
 from lictor.pipeline.pump import Pump
 from lictor.pipeline.reader import Reader
 from lictor.sensors.process import ProcessSensor, Sizes
 from lictor.track import scanned
 from lictor.track.image import Detail, ImageBuilder
 from lictor.track.processes import Tracker
+from lictor.track.redact import Redactor
 from lictor.wire.records import NamespaceInodes
 
 _log = log.get("agent")
@@ -107,7 +109,7 @@ class Agent:
 
     async def _follow(self, sensor: ProcessSensor, open_sinks: OpenSinks) -> None:
         settings = self.settings
-        detail = Detail(node_name(settings), settings.enable_process_cred, settings.enable_process_ns, settings.extras)
+        detail = _detail(settings)
         own = procfs.host_namespaces()
         host = NamespaceInodes(*(own.get(name, 0) for name in NamespaceInodes._fields))
         tracker = Tracker(ImageBuilder(sensor.decoder, self.clock, detail, host))
@@ -149,6 +151,22 @@ class Agent:
             await asyncio.sleep(_HOUSEKEEPING_S)
             self.clock.resync()
             tracker.audit(procfs.present())
+
+
+def _detail(settings: Settings) -> Detail:
+    redactor = None
+    if settings.redaction_filters:
+        from lictor.api.filters import redaction_list
+
+        redactor = Redactor(redaction_list(settings.redaction_filters, "redaction-filters"))
+    return Detail(
+        node_name(settings),
+        settings.enable_process_cred,
+        settings.enable_process_ns,
+        settings.extras,
+        redactor,
+        frozenset(split_paths(settings.filter_environment_variables)),
+    )
 
 
 async def _show_life(period: float) -> None:

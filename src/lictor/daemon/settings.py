@@ -69,6 +69,18 @@ class Settings:
     export_rate_limit: int = _setting(
         "Exports", -1, "events a minute that the exports may get, the rest is counted; 0: none; -1: all", live=True
     )
+    export_allowlist: str = _setting(
+        "Filters", "", "export only events that one of these filters matches (docs/reference/filters.md)"
+    )
+    export_denylist: str = _setting("Filters", "", "export no event that one of these filters matches")
+    field_filters: str = _setting("Filters", "", "which fields of events are exported")
+    redaction_filters: str = _setting("Filters", "", "what of command lines and environments is made unreadable")
+    filter_environment_variables: tuple[str, ...] = _setting(
+        "Filters", (), "show only environment variables of these names; empty: all"
+    )
+    enable_export_aggregation: bool = _setting("Filters", False, "export one event for all that say the same")
+    export_aggregation_window_size: float = _setting("Filters", 15.0, "how long such events are collected", least=0.1)
+    export_aggregation_buffer_size: int = _setting("Filters", 10_000, "events that are collected at most", least=1)
     policy: tuple[str, ...] = _setting("Policies", (), "policy file to load at start; may be given again")
     node_name: str = _setting("Events", "", "name of this node in events; default: $NODE_NAME, else the host's name")
     cluster_name: str = _setting("Events", "", "name of the cluster in events")

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from lictor.daemon.agent import Agent
 from lictor.daemon.settings import Settings, node_name
 from lictor.errors import LictorError
+from lictor.export.aggregated import Aggregated
 from lictor.export.exports import Exports
 from lictor.export.file import FileOutlet, Rotation
 from lictor.export.limit import RateLimit
-from lictor.model.event import LossEvent
+from lictor.model.event import Event, LossEvent
 from lictor.model.sink import EventSink
+from lictor.pipeline.filters import ExpressionCompiler, Predicate
+from lictor.pipeline.view import Aggregation, View
 
 if TYPE_CHECKING:
+    from lictor.api.protobuf import EventEncoder
     from lictor.api.server import ApiServer
 
 
@@ -28,16 +33,56 @@ async def open_surfaces(agent: Agent) -> list[EventSink]:
     settings = agent.settings
     if settings.policy:
         raise LictorError("this version does not execute policies yet", "leave out --policy")
-    exports = _exports(agent) if settings.export_filename else None
+    view = export_view(agent)
+    exports = _exports(agent, view) if settings.export_filename else None
     addresses = [one for one in settings.server_address if one]
     api = await _api(agent, addresses) if addresses else None
     metrics = _metrics(agent, exports, api) if settings.metrics_server else None
-    return [one for one in (exports, api, metrics) if one is not None]
+    outlet = Aggregated(exports, view.aggregation) if exports is not None and view.aggregation is not None else exports
+    return [one for one in (outlet, api, metrics) if one is not None]
 
 
-def _exports(agent: Agent) -> Exports:
+def export_view(agent: Agent) -> View:
+    """Filters of the exports. Raises LictorError for a setting that is wrong."""
     settings = agent.settings
-    file = FileOutlet(settings.export_filename, agent.json.line, _rotation(settings))
+    aggregation = None
+    if settings.enable_export_aggregation:
+        aggregation = Aggregation(settings.export_aggregation_window_size, settings.export_aggregation_buffer_size)
+    if not (settings.export_allowlist or settings.export_denylist or settings.field_filters):
+        return View(aggregation=aggregation)
+    from lictor.api import filters
+
+    return filters.compile_export(
+        settings.export_allowlist, settings.export_denylist, settings.field_filters, aggregation, expressions(agent)
+    )
+
+
+def expressions(agent: Agent) -> ExpressionCompiler:
+    """A compiler of CEL that is imported when an expression comes."""
+
+    def compile_expression(text: str) -> Predicate:
+        from lictor.api.cel import Expressions
+
+        return Expressions(_encoder(agent).encode).compile(text)
+
+    return compile_expression
+
+
+def _encoder(agent: Agent) -> EventEncoder:
+    from lictor.api.protobuf import EventEncoder
+
+    return EventEncoder(agent.clock, node_name(agent.settings), agent.settings.cluster_name)
+
+
+def _line(agent: Agent, view: View) -> Callable[[Event], str]:
+    whole, fields = agent.json.line, view.fields
+    return whole if fields is None else lambda event: fields.line(event.kind, whole(event))
+
+
+def _exports(agent: Agent, view: View) -> Exports:
+    settings = agent.settings
+    line = _line(agent, view)
+    file = FileOutlet(settings.export_filename, line, _rotation(settings))
     limit = RateLimit(settings.export_rate_limit)
 
     def reload(found: Settings) -> None:
@@ -45,7 +90,7 @@ def _exports(agent: Agent) -> Exports:
         limit.per_minute = found.export_rate_limit
 
     agent.on_reload.append(reload)
-    return Exports(agent.json.line, [file], limit=limit)
+    return Exports(line, [file], view.wanted, limit)
 
 
 def _rotation(settings: Settings) -> Rotation:
@@ -60,12 +105,9 @@ def _rotation(settings: Settings) -> Rotation:
 
 async def _api(agent: Agent, addresses: list[str]) -> ApiServer:
     # Imported here: without the API, protobuf and HTTP/2 cost neither time nor memory. So with metrics below.
-    from lictor.api.protobuf import EventEncoder
     from lictor.api.server import ApiServer
 
-    settings = agent.settings
-    encoder = EventEncoder(agent.clock, node_name(settings), settings.cluster_name)
-    server = ApiServer(encoder.encode, lambda dropped: loss_here("gRPC client", dropped))
+    server = ApiServer(_encoder(agent).encode, lambda dropped: loss_here("gRPC client", dropped))
     await server.start(addresses)
     return server
 

@@ -27,6 +27,10 @@ class Exports:
         self.bytes = 0
         self.last = 0.0
 
+    def wants(self, event: Event) -> bool:
+        """Whether the filter lets an event through."""
+        return self._wanted is None or self._wanted(event)
+
     def accept(self, events: Sequence[Event]) -> None:
         if self._wanted is not None:
             events = list(filter(self._wanted, events))

@@ -16,9 +16,12 @@ LONG = 4096
 
 
 class ProcessForms(abc.ABC):
-    """One process image. `protobuf` is the API's to fill, and stays empty without clients."""
+    """One process image. `above` is the image it came from, while that is known. `protobuf` is the API's to fill, and
+    stays empty without clients.
+    """
 
-    __slots__ = ("exec_id", "json_text", "pid", "protobuf", "start_time")
+    __slots__ = ("above", "exec_id", "json_text", "pid", "protobuf", "start_time")
+    above: ProcessForms | None
     exec_id: str
     pid: int | None
     start_time: str  # RFC 3339
@@ -34,6 +37,11 @@ class ProcessForms(abc.ABC):
     @abc.abstractmethod
     def shared(self) -> Process:
         """What images of one kind have in common, binary and workload among it; cheap to have."""
+
+    @property
+    @abc.abstractmethod
+    def arguments(self) -> str:
+        """Its arguments; costs nothing."""
 
     @property
     @abc.abstractmethod
@@ -56,7 +64,9 @@ class ProcessForms(abc.ABC):
 
     def brief(self) -> ProcessForms:
         """The same image without the arguments beyond `LONG` and without its environment, and saying so."""
-        return WholeForms(*_shortened(self.process, self.extra))
+        found = WholeForms(*_shortened(self.process, self.extra))
+        found.above = self.above
+        return found
 
     @abc.abstractmethod
     def shorten(self) -> None:
@@ -91,6 +101,7 @@ class WholeForms(ProcessForms):
     def __init__(self, process: Process, extra: ProcessExtra | None = None) -> None:
         self._process = process
         self._extra = extra
+        self.above = None
         self.exec_id = process.exec_id
         self.pid = process.pid
         self.start_time = process.start_time
@@ -104,6 +115,10 @@ class WholeForms(ProcessForms):
     @property
     def shared(self) -> Process:
         return self._process
+
+    @property
+    def arguments(self) -> str:
+        return self._process.arguments
 
     @property
     def extra(self) -> ProcessExtra | None:
@@ -194,6 +209,7 @@ class TemplateForms(ProcessForms):
         own: Own | None,
     ) -> None:
         self.template = template
+        self.above = None
         self.exec_id = exec_id
         self.protobuf = b""
         self.pid = pid
@@ -219,6 +235,10 @@ class TemplateForms(ProcessForms):
     @property
     def shared(self) -> Process:
         return self.template.process
+
+    @property
+    def arguments(self) -> str:
+        return self._arguments
 
     @property
     def extra(self) -> ProcessExtra | None:

@@ -36,6 +36,8 @@ class KprobeAction(StrEnum):
     CLEANUP_ENFORCER_NOTIFICATION = "KPROBE_ACTION_CLEANUPENFORCERNOTIFICATION"
     SET = "KPROBE_ACTION_SET"
 
+    __hash__ = str.__hash__  # an enum's own is written in Python
+
 
 class StackTraceEntry(Value, frozen=True):
     """`address` and `offset` are uint64; the address is shown only where the settings allow it."""
@@ -51,6 +53,9 @@ class HookBody(Value, frozen=True):
 
     kind: ClassVar[EventType]
     member: ClassVar[str]
+    varies: ClassVar = frozenset(
+        {"args", "return_", "data", "kernel_stack_trace", "user_stack_trace", "ima_hash", "buildid"}
+    )  # fields that are not the same in most events of a hook
 
 
 class KprobeBody(HookBody, frozen=True, kw_only=True, rename={"return_": "return"}):
@@ -159,9 +164,11 @@ NO_EXTRA = HookExtra()
 
 
 class HookEvent(Event):
-    """`tid` is the thread that ran into the hook, in the host's pid namespace."""
+    """`tid` is the thread that ran into the hook, in the host's pid namespace. `count`: events that this one stands
+    for, itself among them, in a stream that is aggregated; else 0.
+    """
 
-    __slots__ = ("body", "extra", "kind", "tid")
+    __slots__ = ("body", "count", "extra", "kind", "tid")
 
     def __init__(
         self,
@@ -179,3 +186,4 @@ class HookEvent(Event):
         self.kind = body.kind
         self.body = body
         self.extra = extra
+        self.count = 0

@@ -47,9 +47,10 @@ class JsonWriter:
         above = f',"parent":{parent.json_text or parent.json()}' if parent is not None else ""
         members = _encoder.encode(body).decode()[1:]
         extra = self._hook_extra(process.extra_json(), event) if self._extras else ""
+        count = f',"aggregation_info":{{"count":"{event.count}"}}' if event.count else ""
         return (
             f'{{"{body.member}":{{"process":{this}{above},{members}'
-            f"{self._node}{self._rfc3339(event.time)}{self._end}{extra}}}\n"
+            f"{self._node}{self._rfc3339(event.time)}{self._end}{count}{extra}}}\n"
         )
 
     def _hook_extra(self, of_process: str, event: HookEvent) -> str:

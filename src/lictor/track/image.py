@@ -14,6 +14,7 @@ from lictor.model.forms import Own, ProcessForms, Template, TemplateForms, Whole
 from lictor.model.process import (
     BinaryProperties,
     Capabilities,
+    EnvVar,
     FileProperties,
     InodeProperties,
     Namespace,
@@ -25,6 +26,7 @@ from lictor.model.process import (
 )
 from lictor.track import text
 from lictor.track.container import short_id
+from lictor.track.redact import Redactor
 from lictor.wire.records import Common, Credentials, Decoder, ExecFlag, NamespaceInodes, ProcessFlag
 
 Key = tuple[int, int]  # (tgid, ktime): names a process image, as struct process_key does
@@ -67,6 +69,8 @@ class Detail:
     credentials: bool = False  # enable-process-cred
     namespaces: bool = False  # enable-process-ns
     extras: bool = True
+    redactor: Redactor | None = None
+    environment_names: frozenset[str] = frozenset()  # filter-environment-variables; empty: all
 
 
 class ImageBuilder:
@@ -143,12 +147,27 @@ class ImageBuilder:
         missing: int,
     ) -> ProcessForms:
         """An image of a template. `cut`: `args` is not all; `missing`: bytes of arguments and environment not here."""
-        arguments, argv = text.arguments(args, cut)
+        arguments, argv = self.seen_arguments(template.process.binary, args, cut)
         own = None
         if argv or env or missing:
-            own = Own(text.environment(env), missing, argv)
+            own = Own(self._seen_environment(template.process.binary, env), missing, argv)
         stamp = self._clock.rfc3339(ktime)
         return TemplateForms(template, self.exec_id(tgid, ktime), tgid, stamp, parent_id, arguments, own)
+
+    def seen_arguments(self, binary: str, args: bytes, cut: bool = False) -> tuple[str, tuple[str, ...]]:
+        """The arguments as they may be seen, and their exact list, as `text.arguments` gives them."""
+        arguments, argv = text.arguments(args, cut)
+        if self.detail.redactor is None:
+            return arguments, argv
+        redacted = self.detail.redactor.text(binary, arguments)
+        return redacted, argv if redacted == arguments else ()
+
+    def _seen_environment(self, binary: str, env: bytes) -> tuple[EnvVar, ...]:
+        found = text.environment(env)
+        names = self.detail.environment_names
+        if names:
+            found = tuple(one for one in found if one.key in names)
+        return found if self.detail.redactor is None else self.detail.redactor.environment(binary, found)
 
     def clone_of(self, image: Image) -> ProcessForms:
         """A fork without exec shares its creator's image and differs in who and when it is."""

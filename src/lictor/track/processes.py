@@ -132,6 +132,7 @@ class Tracker:
         forms = self.builder.forms(template, tgid, ktime, parent_id, args, env, cut > 0, missing)
         if len(args) + len(env) > LONG:
             self._keep_long(forms, len(args) + len(env))
+        forms.above = above
         self._enter(Image(tgid, ktime, parent, 0, forms, parent_key))
         return ExecEvent(time, forms, above)
 
@@ -222,6 +223,7 @@ class Tracker:
             above = above.parent
         for one in reversed(missing):
             one.forms = self.builder.clone_of(one)
+            one.forms.above = one.parent.forms if one.parent else None
             arguments = len(one.forms.process.arguments)
             if arguments > LONG:
                 self._keep_long(one.forms, arguments)
@@ -286,3 +288,5 @@ def _cut(image: Image) -> None:
     if above is not None and above.parent is not None:
         above.parent_key = above.parent.tgid, above.parent.ktime
         above.parent = None
+        if above.forms is not None:
+            above.forms.above = None

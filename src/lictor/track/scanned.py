@@ -66,6 +66,7 @@ def _image(
         flags |= ProcessFlag.IN_INIT_TREE
     image = Image(process.tgid, process.start, parent, flags)
     image.forms = _forms(tracker, process, image, (cgroup_id, cgroup_path, container))
+    image.forms.above = parent.forms if parent else None
     return image
 
 
@@ -85,8 +86,8 @@ def _forms(tracker: Tracker, process: Scanned, image: Image, where: tuple[int, s
     builder = tracker.builder
     cgroup_id, cgroup, container = where
     inside = bool(image.flags & ProcessFlag.IN_INIT_TREE)
-    arguments, argv = text.arguments(process.cmdline)
     binary = text.path_text(process.exe) if process.exe else f"[{process.name}]"
+    arguments, argv = builder.seen_arguments(binary, process.cmdline)
     cwd = text.path_text(process.cwd)
     words = ["procFS"]
     if cwd == "/":

@@ -107,6 +107,24 @@ int probe_cgroup_connect(void *ctx)
 	return 1;
 }
 
+SEC("cgroup/sendmsg4")
+int probe_cgroup_sendmsg(void *ctx)
+{
+	return 1;
+}
+
+SEC("cgroup/bind4")
+int probe_cgroup_bind(void *ctx)
+{
+	return 1;
+}
+
+SEC("cgroup/sock_create")
+int probe_cgroup_sock(void *ctx)
+{
+	return 1;
+}
+
 SEC("cgroup_skb/egress")
 int probe_cgroup_skb(void *ctx)
 {
@@ -156,4 +174,80 @@ int probe_dynptr(void *ctx)
 	bpf_ringbuf_reserve_dynptr(&ring, 8, 0, &space);
 	bpf_ringbuf_discard_dynptr(&space, 0);
 	return 0;
+}
+
+/* Cookies of raw tracepoints: 68ca5d4eebb8 ("bpf: support BPF cookie in raw tracepoint … programs"), 6.10. */
+SEC("raw_tp/sched_process_exit")
+int probe_raw_tp_cookie(void *ctx)
+{
+	return bpf_get_attach_cookie(ctx) == 1;
+}
+
+SEC("tp_btf/sched_process_exit")
+int probe_tp_btf_cookie(void *ctx)
+{
+	return bpf_get_attach_cookie(ctx) == 1;
+}
+
+/* Loaded as BPF_TRACE_UPROBE_MULTI, and linked by lictor_try_uprobe_multi(). */
+SEC("uprobe")
+int probe_uprobe_multi(void *ctx)
+{
+	return 0;
+}
+
+/* A word of struct pt_regs is written, which newer kernels allow to uprobes. Never attached. */
+SEC("uprobe")
+int probe_uprobe_registers(u64 *registers)
+{
+	registers[4] = 0;
+	return 0;
+}
+
+SEC("uprobe")
+int probe_write_user(void *ctx)
+{
+	u32 zero = 0;
+
+	bpf_probe_write_user(NULL, &zero, sizeof(zero));
+	return 0;
+}
+
+SEC("uprobe.s")
+int probe_uprobe_sleepable(void *ctx)
+{
+	u32 value = 0;
+
+	bpf_copy_from_user(&value, sizeof(value), NULL);
+	return 0;
+}
+
+/* Kernel functions: a call of one that the kernel has not is refused. */
+extern int bpf_copy_from_user_str(void *to, u32 size, const void *from, u64 flags) __ksym __weak;
+extern int bpf_strnstr(const char *text, const char *part, u64 size) __ksym __weak;
+extern int bpf_strncasestr(const char *text, const char *part, u64 size) __ksym __weak;
+
+SEC("uprobe.s")
+int probe_copy_from_user_str(void *ctx)
+{
+	char text[8] = {};
+
+	bpf_copy_from_user_str(text, sizeof(text), NULL, 0);
+	return 0;
+}
+
+SEC("tp_btf/sched_process_exit")
+int probe_strnstr(void *ctx)
+{
+	char text[8] = {};
+
+	return bpf_strnstr(text, text, sizeof(text));
+}
+
+SEC("tp_btf/sched_process_exit")
+int probe_strncasestr(void *ctx)
+{
+	char text[8] = {};
+
+	return bpf_strncasestr(text, text, sizeof(text));
 }

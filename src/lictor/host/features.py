@@ -10,8 +10,9 @@ from pathlib import Path
 
 from lictor.host import preflight
 from lictor.host.cgroups import find_hierarchy
+from lictor.host.gather import selected
 from lictor.kernel.libbpf import KernelError
-from lictor.kernel.objects import Object, object_path
+from lictor.kernel.objects import UPROBE_MULTI, Object, object_path
 
 _SECURITY = Path("/sys/kernel/security")
 _TRACING = Path("/sys/kernel/tracing/events")
@@ -40,6 +41,7 @@ class Finding:
 
 
 _EXEC, _HOOKS, _SYSCALLS, _DENY = "process events", "hooks of policies", "syscall hooks of policies", "prevention"
+_UNLOCKED = "not under lockdown"
 ABILITIES = (
     Ability("tp_btf", "probe_tp_btf", _EXEC, option="CONFIG_DEBUG_INFO_BTF"),
     Ability("bpf_loop", "probe_loop", _EXEC),
@@ -51,6 +53,7 @@ ABILITIES = (
     Ability("tracepoint", "probe_tracepoint", _HOOKS),
     Ability("raw_tp", "probe_raw_tp", _SYSCALLS),
     Ability("uprobe", "probe_uprobe", "hooks in programs and libraries", option="CONFIG_UPROBES"),
+    Ability("uprobe.multi", "probe_uprobe_multi", "many hooks in one program", "one uprobe per function", attach=False),
     Ability("lsm", "probe_lsm", _DENY, "the next below", option="CONFIG_BPF_LSM and lsm=…,bpf"),
     Ability("lsm.s (IMA hash)", "probe_ima", "hashes of executables", "none", option="CONFIG_IMA"),
     Ability("fmod_ret", "probe_fmod_ret", _DENY, "the next below"),
@@ -63,11 +66,22 @@ ABILITIES = (
         option="CONFIG_BPF_KPROBE_OVERRIDE",
     ),
     Ability("cgroup/connect", "probe_cgroup_connect", "prevention of connections", "signal", attach=False),
+    Ability("cgroup/sendmsg", "probe_cgroup_sendmsg", "prevention of datagrams", "signal", attach=False),
+    Ability("cgroup/bind", "probe_cgroup_bind", "prevention of listening", "signal", attach=False),
+    Ability("cgroup/sock_create", "probe_cgroup_sock", "prevention of sockets", "signal", attach=False),
     Ability("cgroup_skb", "probe_cgroup_skb", "prevention of traffic", "signal", attach=False),
     Ability("bpf_send_signal", "probe_signal", "killing, after the fact", attach=False),
     Ability("iter/task", "probe_iter", "processes that live already", "/proc"),
     Ability("task storage", "probe_storage", "state per task", "a table", attach=False),
     Ability("ring dynptr", "probe_dynptr", "bulk data of any size", "pieces of 4 kB", attach=False),
+    Ability("raw_tp cookie", "probe_raw_tp_cookie", _HOOKS, "one program per hook", attach=False),
+    Ability("tp_btf cookie", "probe_tp_btf_cookie", _HOOKS, "one program per hook", attach=False),
+    Ability("uprobe.s", "probe_uprobe_sleepable", "strings that are not resident", "read at exit", attach=False),
+    Ability("bpf_copy_from_user_str", "probe_copy_from_user_str", "the same", "bpf_copy_from_user", attach=False),
+    Ability("uprobe registers", "probe_uprobe_registers", "Override in programs", "none", attach=False),
+    Ability("bpf_probe_write_user", "probe_write_user", "Set on arguments", "none", attach=False, option=_UNLOCKED),
+    Ability("bpf_strnstr", "probe_strnstr", "SubString", "our own search", attach=False),
+    Ability("bpf_strncasestr", "probe_strncasestr", "SubStringIgnCase", "our own search", attach=False),
 )
 REQUIRED = frozenset({"tp_btf", "bpf_loop"})
 
@@ -90,7 +104,7 @@ def machine() -> Machine:
     return Machine(
         os.uname().release,
         platform.machine(),
-        _selected(_read(_SECURITY / "lockdown")),
+        selected(_read(_SECURITY / "lockdown")),
         tuple(filter(None, _read(_SECURITY / "lsm").split(","))),
         f"{hierarchy.controller or 'unified'} at {hierarchy.root}",
         preflight.effective_capabilities(),
@@ -111,7 +125,11 @@ def _try(ability: Ability, facts: Machine) -> Finding:
     with Object(object_path("probe")) as probe:
         try:
             probe.only(ability.program)
+            if ability.name == "uprobe.multi":
+                probe.expect(ability.program, UPROBE_MULTI)
             probe.load()
+            if ability.name == "uprobe.multi":
+                probe.try_uprobe_multi(ability.program)
             if ability.attach:
                 probe.attach(ability.program)
         except KernelError as error:
@@ -139,8 +157,3 @@ def _read(path: Path) -> str:
         return path.read_text().strip()
     except OSError:
         return ""
-
-
-def _selected(text: str) -> str:
-    """The word in brackets of a choice such as `none [integrity] confidentiality`."""
-    return text.partition("[")[2].partition("]")[0]

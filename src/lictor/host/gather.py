@@ -53,7 +53,7 @@ def gather(abilities: Callable[[], dict[str, str]] | None = None) -> HostFacts:
         architecture=platform.machine(),
         page_size=os.sysconf("SC_PAGE_SIZE"),
         preemption=preemption.find(),
-        lockdown=_selected(reader.text("lockdown", _SECURITY / "lockdown")),
+        lockdown=selected(reader.text("lockdown", _SECURITY / "lockdown")),
         lsms=tuple(filter(None, reader.text("lsm", _SECURITY / "lsm").strip().split(","))),
         cgroups=Cgroups(controller=hierarchy.controller, root=hierarchy.root, programs=hierarchy.programs),
         init_pid_namespace=os.stat("/proc/self/ns/pid").st_ino == INITIAL["pid"],
@@ -132,7 +132,7 @@ def _last_columns(text: str) -> frozenset[str]:
     return frozenset(line.split("\t")[-1].split()[0] for line in text.splitlines() if "\t" in line)
 
 
-def _selected(text: str) -> str:
+def selected(text: str) -> str:
     """The word in brackets of a choice such as `none [integrity] confidentiality`."""
     return text.partition("[")[2].partition("]")[0]
 

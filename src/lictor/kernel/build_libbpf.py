@@ -31,6 +31,7 @@ ffibuilder.cdef(
     const char *bpf_program__name(const struct bpf_program *prog);
     const char *bpf_program__section_name(const struct bpf_program *prog);
     int bpf_program__set_autoload(struct bpf_program *prog, _Bool autoload);
+    int bpf_program__set_expected_attach_type(struct bpf_program *prog, int type);
     int bpf_program__fd(const struct bpf_program *prog);
     struct bpf_link *bpf_program__attach(const struct bpf_program *prog);
     int bpf_link__destroy(struct bpf_link *link);
@@ -54,6 +55,7 @@ ffibuilder.cdef(
 
     int lictor_program_instructions(int fd, __u32 *verified, __u64 *run_count, __u64 *run_time_ns,
                                     __u64 *recursion_misses);
+    int lictor_try_uprobe_multi(int prog_fd);
     void lictor_log_start(void);
     const char *lictor_log_text(void);
 
@@ -76,6 +78,7 @@ ffibuilder.set_source(
     #include <stdlib.h>
     #include <string.h>
     #include <sys/mman.h>
+    #include <sys/syscall.h>
     #include <unistd.h>
     #include <linux/bpf.h>
     #include <bpf/bpf.h>
@@ -131,6 +134,29 @@ ffibuilder.set_source(
         *run_time_ns = info.run_time_ns;
         *recursion_misses = info.recursion_misses;
         return 0;
+    }
+
+    /* BPF_LINK_CREATE of uprobe.multi on a directory: a kernel that knows such links says EBADF, one that does not,
+     * EINVAL. libbpf 1.1 does not know them. */
+    static int lictor_try_uprobe_multi(int prog_fd)
+    {
+        static const unsigned long offset = 1;
+        struct {
+            __u32 prog_fd, target_fd, attach_type, flags;
+            __u64 path, offsets, ref_ctr_offsets, cookies;
+            __u32 count, multi_flags, pid, padding;
+        } attr = {
+            .prog_fd = prog_fd,
+            .attach_type = 48,
+            .path = (unsigned long)"/",
+            .offsets = (unsigned long)&offset,
+            .count = 1,
+        };
+        long fd = syscall(SYS_bpf, 28, &attr, sizeof(attr) - sizeof(attr.padding));
+
+        if (fd >= 0)
+            close(fd);
+        return fd >= 0 || errno == EBADF ? 0 : -errno;
     }
 
     /* The user half of kernel/bpf/ringbuf.c: one writable page with our position, then the kernel's position and

@@ -13,6 +13,7 @@ from lictor.kernel.libbpf import KernelError, check, ffi, lib, start_log, verdic
 from lictor.kernel.maps import Map
 from lictor.wire.btf import Btf, parse
 
+UPROBE_MULTI = 48  # enum bpf_attach_type, include/uapi/linux/bpf.h
 _SCALARS = {1: "<B", 2: "<H", 4: "<I", 8: "<Q"}
 
 
@@ -89,6 +90,15 @@ class Object:
         if link == ffi.NULL:
             raise KernelError(f"attaching {program}", ffi.errno, verdict())
         self._links.append(link)
+
+    def expect(self, program: str, attach_type: int) -> None:
+        """Say how a program will be attached where its section does not. Only before `load`."""
+        pointer = self._programs[program]
+        check(f"typing {program}", lib.bpf_program__set_expected_attach_type(pointer, attach_type))
+
+    def try_uprobe_multi(self, program: str) -> None:
+        """Raise KernelError where the kernel has no uprobe.multi links. Nothing is attached."""
+        check("linking uprobe.multi", lib.lictor_try_uprobe_multi(lib.bpf_program__fd(self._programs[program])))
 
     def map(self, name: str) -> Map:
         return Map(self._maps[name])

@@ -55,6 +55,7 @@ lint: build
 	.venv/bin/clang-format --dry-run -Werror $(C_FILES)
 	$(PY) tools/gen_protos.py --check
 	$(PY) tools/gen_reference.py --check
+	$(PY) tools/gen_syscalls.py --check
 	$(PY) tools/build_bpf.py --arch arm64
 
 clean:

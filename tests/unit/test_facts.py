@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from lictor.catalog import syscalls
 from lictor.errors import LictorError
 from lictor.host import preemption
 from lictor.host.facts import HostFacts, Preemption
@@ -211,6 +212,21 @@ def test_near_names() -> None:
 )
 def test_preemption_models(debugfs: str, command_line: str, version: str, config: str, model: Preemption) -> None:
     assert preemption.find(debugfs, command_line, version, config) is model
+
+
+def test_system_calls() -> None:
+    stat, umount = syscalls.find("x64", "sys_newstat"), syscalls.find("x64", "umount2")
+    assert stat is not None
+    assert (stat.number, stat.name, stat.symbol) == (4, "stat", "__x64_sys_newstat")
+    assert umount is not None
+    assert umount.entry == "sys_umount"
+    opened = syscalls.find("i386", "open")
+    assert opened is not None
+    assert (opened.number, opened.symbol) == (5, "__ia32_compat_sys_open")
+    assert opened.parameters[0] == ("filename", "const char *")
+    assert syscalls.find("x64", "no_such") is None
+    assert syscalls.numbers("arm64")["openat"] == 56
+    assert len({(call.abi, call.number, call.name) for call in syscalls.every()}) > 1500
 
 
 def test_symbol_tables() -> None:

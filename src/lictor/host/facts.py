@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import lzma
 import platform
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
@@ -222,26 +223,33 @@ class HostFacts(msgspec.Struct, frozen=True, kw_only=True, dict=True):
 
     def to_json(self) -> bytes:
         """The saved form: everything big compressed."""
-        return msgspec.json.encode(
-            msgspec.structs.replace(
-                self,
-                btf=_small(self.btf),
-                modules={name: _small(blob) for name, blob in self.modules.items()},
-                symbols=_small(self.symbols),
-                formats=_small(self.formats),
-            )
-        )
+        return msgspec.json.encode(self._with(_small))
+
+    def to_archive(self) -> bytes:
+        """A form a third smaller, for keeping many machines: MessagePack, compressed as a whole."""
+        return lzma.compress(msgspec.msgpack.encode(self._with(_plain)), preset=9)
 
     @classmethod
-    def from_json(cls, text: bytes) -> HostFacts:
-        """Read what `to_json` gave, as it is or xz-compressed as a whole. Raises LictorError."""
+    def from_json(cls, saved: bytes) -> HostFacts:
+        """Read what `to_json` or `to_archive` gave. Raises LictorError."""
         remedy = "make the file with `lictor facts > FILE`"
         try:
-            facts = msgspec.json.decode(_plain(text), type=cls)
+            plain = _plain(saved)
+            decode = msgspec.json.decode if plain.lstrip().startswith(b"{") else msgspec.msgpack.decode
+            facts: HostFacts = decode(plain, type=cls)
             facts.kernel  # noqa: B018 (taken apart now: a broken blob is this file's fault)
         except (msgspec.MsgspecError, lzma.LZMAError, BtfError, UnicodeError) as error:
             raise LictorError(f"these are not the facts of a machine ({error})", remedy) from error
         return facts
+
+    def _with(self, form: Callable[[bytes], bytes]) -> HostFacts:
+        return msgspec.structs.replace(
+            self,
+            btf=form(self.btf),
+            modules={name: form(blob) for name, blob in self.modules.items()},
+            symbols=form(self.symbols),
+            formats=form(self.formats),
+        )
 
     @cached_property
     def _symbols(self) -> SymbolTable:

@@ -6,7 +6,7 @@ import errno
 import os
 import platform
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from lictor.host import functions, preemption
@@ -21,7 +21,7 @@ _TRACEFS = (Path("/sys/kernel/tracing"), Path("/sys/kernel/debug/tracing"))
 _DEBUGFS = Path("/sys/kernel/debug")
 _SECURITY = Path("/sys/kernel/security")
 # Padding in front of functions, trampolines of static calls, and tables: in kallsyms, and no functions.
-_NO_FUNCTIONS = ("__pfx_", "__cfi_", "__SCT__", "__SCK__", "__ksymtab_", "__kstrtab_", "bpf_prog_", "bpf_trampoline_")
+_NO_FUNCTIONS = ("__pfx_", "__cfi_", "__SCT__", "__SCK__", "__ksymtab_", "__kstrtab_")
 
 
 class Gatherer:
@@ -82,12 +82,11 @@ def _symbols(reader: Gatherer) -> list[Symbol]:
     injectable = _first_words(reader.text("error_injection/list", _DEBUGFS / "error_injection" / "list"))
     counted: Counter[str] = Counter()
     modules: dict[str, str] = {}
-    for line in reader.text("kallsyms", Path("/proc/kallsyms")).splitlines():
-        words = line.split()
-        if words[1] not in "tTwW" or words[2].startswith(_NO_FUNCTIONS):
-            continue
-        counted[words[2]] += 1
-        modules.setdefault(words[2], words[3].strip("[]") if len(words) > 3 else "")
+    for name, module in _named_code(reader.text("kallsyms", Path("/proc/kallsyms"))):
+        if "." in name and traceable and name not in traceable:
+            continue  # a part of a function that the compiler moved out (`.cold`)
+        counted[name] += 1
+        modules.setdefault(name, module)
     sets = (traceable, barred, injectable)
     letters = (functions.TRACEABLE, functions.BARRED, functions.INJECTABLE)
     return [
@@ -98,8 +97,21 @@ def _symbols(reader: Gatherer) -> list[Symbol]:
             modules[name],
         )
         for name, count in counted.items()
-        if modules[name] != "bpf"
     ]
+
+
+def _named_code(kallsyms: str) -> Iterator[tuple[str, str]]:
+    """Name and module of what kallsyms says is code. Some kernels have data among it: where addresses are shown, the
+    kernel's own code is what lies between its marks; code that is gone after boot does not."""
+    end = kallsyms.find(" T _etext\n")
+    code_ends = int(kallsyms[kallsyms.rfind("\n", 0, end) + 1 : end], 16) if end > 0 else 0
+    for line in kallsyms.splitlines():
+        words = line.split()
+        module = words[3].strip("[]") if len(words) > 3 else ""
+        if words[1] not in "tTwW" or words[2].startswith(_NO_FUNCTIONS) or module == "bpf":
+            continue
+        if module or not code_ends or int(words[0], 16) < code_ends:
+            yield words[2], module
 
 
 def _formats(reader: Gatherer) -> str:

@@ -14,12 +14,14 @@ _OF_32_BITS = ("i386", "arm32")
 
 @dataclass(frozen=True, slots=True)
 class Syscall:
-    """`name` without `sys_`; `symbol` is the kernel's function; `number` is None where it is in no table."""
+    """`name` without `sys_`; `symbol` is the kernel's function; `number` is None where it is in no table, as are the
+    `parameters` (name, C type)."""
 
     name: str
     abi: str
     symbol: str
     number: int | None
+    parameters: tuple[tuple[str, str], ...] | None = None
 
     @property
     def id(self) -> int | None:
@@ -38,6 +40,8 @@ def find(machine: Machine, written: str) -> Syscall:
     for one, prefix in machine.prefixes.items():
         if prefix and name.startswith(f"{prefix}sys_"):
             abi, name = one, name.removeprefix(prefix)
-    name = name.removeprefix("sys_")
-    prefix = machine.prefixes.get(abi, "")
-    return Syscall(name, abi, f"{prefix}sys_{name}", syscalls.number(name, abi))
+    name = name.removeprefix("compat_").removeprefix("sys_")
+    known = syscalls.find(abi, name)
+    if known is None:
+        return Syscall(name, abi, f"{machine.prefixes.get(abi, '')}sys_{name}", None)
+    return Syscall(name, abi, known.symbol, known.number, known.parameters)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from lictor.catalog import syscalls
 from lictor.catalog.hooks import MOST_ARGUMENTS, HookKind
 from lictor.catalog.types import TYPES, Family, TypeRow
 from lictor.host.formats import FormatField
@@ -144,15 +145,19 @@ def _argument(draft: Draft, hook: HookDraft, part: document.Argument) -> Origin 
 
 
 def _syscall_argument(draft: Draft, hook: HookDraft, part: document.Argument) -> Origin | None:
-    record = draft.machine.tracepoint("syscalls", f"sys_enter_{hook.syscall}")
-    given = record.fields[5:] if record else None  # after the common four and the number
+    known = syscalls.find(hook.abi, hook.syscall)
+    given = known.parameters if known else None
+    event = known.entry.removeprefix("sys_") if known else hook.syscall
+    record = draft.machine.tracepoint("syscalls", f"sys_enter_{event}")
+    if record is not None:  # this kernel's own word, after the common four and the number
+        given = tuple((one.name, one.text) for one in record.fields[5:] if not one.dynamic)
     most = len(given) if given is not None else MOST_ARGUMENTS
     if part.index >= most:
-        shown = f" ({', '.join(f'{one.text} {one.name}' for one in given)})" if given else ""
+        shown = f" ({', '.join(f'{kind} {name}' for name, kind in given)})" if given else ""
         message = f"`{hook.syscall}` has no argument {part.index}{shown}"
         draft.problems.add("bad-index", part.at("index"), message, expected=f"0 to {most - 1}")
         return None
-    return Origin(Source.SYSCALL, part.index, c=given[part.index].text if given else "")
+    return Origin(Source.SYSCALL, part.index, c=given[part.index][1] if given else "")
 
 
 def _field(draft: Draft, hook: HookDraft, part: document.Argument) -> Origin | None:

@@ -27,6 +27,17 @@ settings.register_profile(
 settings.load_profile("lictor")
 
 
+_started: list[subprocess.Popen[bytes]] = []
+
+
+def pytest_sessionfinish() -> None:
+    """An agent that a failed test left behind would watch this machine for ever."""
+    for process in _started:
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+
+
 class RunningAgent:
     """An agent started for a test module; its events are read from its export file."""
 
@@ -44,6 +55,7 @@ class RunningAgent:
         command = [LICTOR, "agent", *surfaces, *alone, *options]
         with self._log.open("w") as log:
             self.process = subprocess.Popen(command, stderr=log, stdout=log)
+        _started.append(self.process)
         self.wait(lambda: " is ready" in self._log.read_text(), "the agent to be ready")
 
     def events(self) -> list[Event]:

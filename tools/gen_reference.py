@@ -7,6 +7,8 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+import policy_pages
+
 from lictor.daemon.settings import DEFAULTS, SPECS, Spec, option
 from lictor.metrics.catalog import METRICS, Metric
 
@@ -76,7 +78,12 @@ def _metric_row(name: str, metric: Metric) -> str:
     return f"| `{name}` | {metric.kind} | {', '.join(metric.labels)} | {meaning} |\n"
 
 
-PAGES = {"settings.md": settings, "metrics.md": metrics}
+PAGES = {
+    "settings.md": settings,
+    "metrics.md": metrics,
+    "policies.md": policy_pages.policies,
+    "diagnostics.md": policy_pages.diagnostics,
+}
 
 
 def main() -> int:

@@ -122,7 +122,7 @@ _ROWS = (
 OPERATIONS = {row.name: row for row in _ROWS}
 BY_LSM: dict[str, Operation] = {}
 BY_SYSCALL: dict[str, Operation] = {}
-for _row in _ROWS:
+for _row in sorted(_ROWS, key=lambda row: not row.outside):  # of two that share a hook the graver one counts
     for _hook in _row.lsm:
         BY_LSM.setdefault(_hook, _row)
     for _call in _row.syscalls:

@@ -165,8 +165,7 @@ class _Parser:
             self._expect(")")
             return term
         if word[:1].isdigit():
-            literal = _literal(int(word.rstrip("uU"), 0), offset)
-            return _typed(literal, "uint64") if word[-1] in "uU" else literal
+            return _literal(int(word.rstrip("uU"), 0), offset)
         if word in ("true", "false"):
             return _Term("bool", (CelStep(op=CelOp.CONSTANT, value=int(word == "true")),), offset)
         if self._peek()[0] == "(" and word.isidentifier():

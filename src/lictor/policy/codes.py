@@ -266,6 +266,10 @@ ADVICE = (
         "On this kernel the call is seen where user memory that is not resident cannot be read; it is read again at "
         "return.",
     ),
-    _warning("costly", "A hook that costs", "It runs very often, or its filters are of the dearest class."),
+    _warning(
+        "costly",
+        "A hook that costs",
+        "It runs all the time: narrow it by conditions, a scope or a `rateLimit`.",
+    ),
 )
 CODES = {code.name: code for code in (*TEXT, *DOCUMENT, *KERNEL, *SELECTORS, *ACTIONS, *ADVICE)}

@@ -51,8 +51,14 @@ class Problems:
         )
 
     def sorted(self) -> tuple[Diagnostic, ...]:
-        """In the order of the text."""
-        return tuple(sorted(self._found.values(), key=lambda one: (one.line, one.column, one.code, one.message)))
+        """In the order of the text; at the same place errors first."""
+        order = list(Severity)
+        return tuple(
+            sorted(
+                self._found.values(),
+                key=lambda one: (one.line, one.column, order.index(one.severity), one.code, one.message),
+            )
+        )
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

@@ -283,10 +283,8 @@ class Part:
 
     @classmethod
     def _unknown(cls, name: str, node: Mapping, problems: Problems) -> None:
-        hint = did_you_mean(name, (known for known in cls.FIELDS if known not in node.entries))
-        home = HOMES.get(name) if not hint else None
-        if home:
-            hint = f"it belongs into {home}"
+        hint = f"it belongs into {HOMES[name]}" if name in HOMES else ""
+        hint = hint or did_you_mean(name, (known for known in cls.FIELDS if known not in node.entries))
         expected = one_of(cls.FIELDS, 30)
         problems.add("unknown-field", node.keys[name], f"`{name[:60]}` is no field here", expected=expected, hint=hint)
 
@@ -303,6 +301,11 @@ class Part:
 
     def has(self, field: str) -> bool:
         return field in self.spots
+
+    def empty(self, field: str) -> bool:
+        """The text has an empty list there, not one whose entries are all wrong."""
+        node = self.spots.get(field)
+        return isinstance(node, Sequence) and node.weight == 1
 
 
 HOMES: dict[str, str] = {}  # field -> where it belongs, for hints; filled by the document

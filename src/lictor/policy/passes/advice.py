@@ -7,7 +7,14 @@ from lictor.catalog.types import Family
 from lictor.policy.draft import Draft, HookDraft
 from lictor.policy.passes import deny
 from lictor.policy.passes.enforcement import bypasses
-from lictor.policy.plan import AttachKind, Filter, OperandSet, Rule, Subject
+from lictor.policy.plan import ActionKind, AttachKind, Filter, OperandSet, Rule, Subject
+
+_HOT = frozenset(
+    (
+        "raw_syscalls/sys_enter", "raw_syscalls/sys_exit", "sched/sched_switch", "sched/sched_waking",
+        "sched/sched_wakeup", "kmem/kmalloc", "kmem/kfree", "irq/softirq_entry",
+    )
+)  # fmt: skip
 
 
 def run(draft: Draft) -> None:
@@ -21,6 +28,7 @@ def run(draft: Draft) -> None:
         if first:
             _paths(draft, hook)
             _unreachable(draft, hook)
+            _costly(draft, hook)
             for rule in hook.rules:
                 _contradiction(draft, hook, rule, sets)
 
@@ -77,6 +85,15 @@ def _unreachable(draft: Draft, hook: HookDraft) -> None:
             message = f"selector {place} takes everything, this one is never tried"
             draft.problems.add("unreachable", selectors[place + 1].node, message)
             return
+
+
+def _costly(draft: Draft, hook: HookDraft) -> None:
+    """Hooks that run more often than anything else, and tell of every time."""
+    for rule in hook.rules:
+        posts = [one for one in rule.actions if one.kind is ActionKind.POST and not one.rate_interval_ns]
+        if hook.function in _HOT and posts and not rule.scope and not rule.filters:
+            message = f"`{hook.function}` runs all the time, and each time becomes an event"
+            draft.problems.add("costly", hook.at, message, hint="add conditions, `matchBinaries` or a `rateLimit`")
 
 
 def _contradiction(draft: Draft, hook: HookDraft, rule: Rule, sets: tuple[OperandSet, ...]) -> None:

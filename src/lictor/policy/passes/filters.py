@@ -78,8 +78,9 @@ def compile_filter(draft: Draft, hook: HookDraft, field: str, part: document.Mat
         _unfit(draft, part, operator, value.row)
         return None
     if not part.values and operator.operand is not Operand.NOTHING:
-        message = f"`{part.operator}` needs `values`"
-        draft.problems.add("missing-field", part.at("values"), message, expected=operator.operand.value)
+        if part.empty("values") or not part.has("values"):
+            message = f"`{part.operator}` needs `values`"
+            draft.problems.add("missing-field", part.at("values"), message, expected=operator.operand.value)
         return None
     if part.values and operator.operand is Operand.NOTHING:
         draft.problems.add("no-effect", part.at("values"), f"`{part.operator}` takes no values")

@@ -60,7 +60,7 @@ def _binaries(draft: Draft, part: document.MatchBinaries, kind: PredicateKind) -
                 hint = "use `Postfix` for the end of a path" if base == "In" else ""
                 draft.problems.add("relative-path", at, f"`{value[:60]}` is no absolute path", hint=hint)
     if not values:
-        if not part.values and part.has("values"):
+        if part.empty("values"):
             message = f"`{part.operator}` needs values"
             draft.problems.add("missing-field", part.at("values"), message, expected="at least one path")
         return None
@@ -74,7 +74,7 @@ def _pids(draft: Draft, part: document.MatchPIDs) -> ScopeTerm | None:
     if not part.operator:
         return None
     if not part.values:
-        if part.has("values"):
+        if part.empty("values"):
             message = f"`{part.operator}` needs values"
             draft.problems.add("missing-field", part.at("values"), message, expected="at least one process id")
         return None

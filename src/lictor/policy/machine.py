@@ -5,8 +5,10 @@ from __future__ import annotations
 from functools import cached_property
 
 from lictor.catalog.hooks import SYSCALL_PREFIXES
+from lictor.catalog.types import TypeRow
 from lictor.host.facts import Function, HostFacts, Preemption, Prototype
 from lictor.host.formats import Format
+from lictor.policy import ctypes
 from lictor.wire.ctype import CType, Walk, walk
 
 _FIXED = (Preemption.NONE, Preemption.VOLUNTARY)
@@ -23,6 +25,8 @@ class Machine:
         self._formats: dict[tuple[str, str], Format | None] = {}
         self._walks: dict[tuple[int, int, str], Walk] = {}
         self._types: dict[tuple[str, str], CType | None] = {}
+        self._inferred: dict[tuple[int, int], str] = {}
+        self._misfits: dict[tuple[str, int, int], tuple[bool, str]] = {}
 
     @property
     def preemptible(self) -> bool:
@@ -63,6 +67,22 @@ class Machine:
         if key not in self._types:
             self._types[key] = self.facts.type(name, module)
         return self._types[key]
+
+    def inferred(self, ctype: CType) -> str:
+        """The type that `auto` means for a C type; empty if none."""
+        key = (id(ctype.btf), ctype.id)
+        found = self._inferred.get(key)
+        if found is None:
+            found = self._inferred[key] = ctypes.inferred(ctype)
+        return found
+
+    def misfit(self, row: TypeRow, ctype: CType) -> tuple[bool, str]:
+        """Whether a declared type does not fit, see `ctypes.misfit`."""
+        key = (row.name, id(ctype.btf), ctype.id)
+        found = self._misfits.get(key)
+        if found is None:
+            found = self._misfits[key] = ctypes.misfit(row, ctype)
+        return found
 
     def walk(self, start: CType, path: str) -> Walk:
         """Raises `WalkError`, which is not kept."""

@@ -178,7 +178,7 @@ def _row(draft: Draft, hook: HookDraft, part: document.Argument, origin: Origin)
     """The value's type: as declared, if that fits, or as the kernel has it."""
     problems, ctype, c = draft.problems, origin.ctype, origin.c
     if part.type == "auto":
-        name = _inferred(ctype, c)
+        name = draft.machine.inferred(ctype) if ctype is not None else _inferred(c)
         if not name:
             known = ctype.text if ctype else c if isinstance(c, str) else c.text
             message = f"which type `{known}` is cannot be told" if known else "the kernel's type is not known here"
@@ -192,9 +192,9 @@ def _row(draft: Draft, hook: HookDraft, part: document.Argument, origin: Origin)
         return None
     if ctype is None:
         return row
-    grave, why = ctypes.misfit(row, ctype)
+    grave, why = draft.machine.misfit(row, ctype)
     if why:
-        name = ctypes.inferred(ctype)
+        name = draft.machine.inferred(ctype)
         hint = f"use `{name}`" if name else ""
         problems.add("type-mismatch" if grave else "type-differs", part.at("type"), why, hint=hint)
         if grave:
@@ -202,9 +202,7 @@ def _row(draft: Draft, hook: HookDraft, part: document.Argument, origin: Origin)
     return row
 
 
-def _inferred(ctype: CType | None, c: FormatField | str) -> str:
-    if ctype is not None:
-        return ctypes.inferred(ctype)
+def _inferred(c: FormatField | str) -> str:
     if isinstance(c, FormatField):
         return _of_field(c)
     return ctypes.of_c_text(c)

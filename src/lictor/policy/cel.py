@@ -165,7 +165,7 @@ class _Parser:
             self._expect(")")
             return term
         if word[:1].isdigit():
-            return _literal(int(word.rstrip("uU"), 0), offset)
+            return _literal(_value(word.rstrip("uU")), offset)
         if word in ("true", "false"):
             return _Term("bool", (CelStep(op=CelOp.CONSTANT, value=int(word == "true")),), offset)
         if self._peek()[0] == "(" and word.isidentifier():
@@ -231,6 +231,11 @@ def _tokens(text: str) -> list[tuple[str, int]]:
         found.append((word, match.end() - len(word)))
         at = match.end()
     return [*found, ("", end)]
+
+
+def _value(digits: str) -> int:
+    """Decimal, whatever it begins with, or hex."""
+    return int(digits, 16 if digits[:2] in ("0x", "0X") else 10)
 
 
 def _literal(value: int, offset: int) -> _Term:

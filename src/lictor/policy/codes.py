@@ -255,6 +255,11 @@ ADVICE = (
         "A system call that is not the only way",
         "`io_uring`, the 32-bit ABI or a sister call do the same without this one.",
     ),
+    _note(
+        "syscall-coverage",
+        "A system call that is not the only way",
+        "The hook sees this call only; the same can happen in other ways, which the policy does not see.",
+    ),
     _warning(
         "path-bypass",
         "A path that is not the only one",

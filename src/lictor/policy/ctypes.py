@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lictor.catalog.types import TYPE_OF_STRUCT, TYPES, Family, TypeRow, number_type
+from lictor.catalog.types import TYPE_OF_STRUCT, Family, TypeRow, number_type
 from lictor.wire.ctype import CType
 
 _STRING_POINTERS = ("string", "char_buf", "sockaddr_un")
@@ -88,25 +88,3 @@ def _number_misfit(row: TypeRow, ctype: CType) -> tuple[bool, str]:
     if bits < row.bits:
         return False, f"`{ctype.text}` has {bits} bits, what `{row.name}` reads beyond is undefined"
     return False, ""
-
-
-def of_c_text(text: str) -> str:
-    """The type meant by a parameter of a system call, as the kernel's format files spell it; empty if none is."""
-    plain = text.replace("const ", "").strip()
-    if plain == "char *":
-        return "string"
-    if plain.startswith("struct ") and plain.endswith("*"):
-        return {"struct sockaddr *": "sockaddr"}.get(plain, "")
-    if plain.endswith("*"):
-        return ""
-    return _C_NUMBERS.get(plain, "")
-
-
-_C_NUMBERS = {
-    "int": "int32", "unsigned int": "uint32", "unsigned": "uint32", "long": "int64", "unsigned long": "uint64",
-    "size_t": "size_t", "umode_t": "uint16", "pid_t": "int32", "uid_t": "uint32", "gid_t": "uint32", "off_t": "int64",
-    "loff_t": "int64", "u32": "uint32", "__u32": "uint32", "u64": "uint64", "__u64": "uint64", "__s32": "int32",
-    "clockid_t": "int32", "key_serial_t": "int32", "qid_t": "uint32", "rwf_t": "int32", "mqd_t": "int32",
-    "timer_t": "int32", "enum bpf_cmd": "bpf_cmd",
-}  # fmt: skip
-assert set(_C_NUMBERS.values()) <= set(TYPES)

@@ -31,7 +31,8 @@ class Value:
 class HookDraft:
     """One hook on one target. `broken`: a diagnosis was given, later passes leave it alone.
 
-    `at` is where the target is named. `siblings` is how many targets the same entry has.
+    `at` is where the target is named. `siblings` is how many targets the same entry has, `place` which of them
+    this one is.
     """
 
     part: document.Hook
@@ -46,6 +47,7 @@ class HookDraft:
     abi: str = ""
     number: int = -1
     siblings: int = 1
+    place: int = 0
     broken: bool = False
     missing: bool = False
     name: str = ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import cached_property
 
+from lictor.catalog import syscalls
 from lictor.catalog.hooks import SYSCALL_PREFIXES
 from lictor.catalog.types import TypeRow
 from lictor.host.facts import Function, HostFacts, Preemption, Prototype
@@ -45,6 +46,11 @@ class Machine:
         if name not in self._functions:
             self._functions[name] = self.facts.function(name)
         return self._functions[name]
+
+    def has_syscall(self, abi: str, name: str) -> bool:
+        """A system call, by its name in user space, that this kernel serves."""
+        found = syscalls.find(abi, name)
+        return found is not None and self.facts.has_function(found.symbol)
 
     def lsm_hook(self, name: str) -> Prototype | None:
         if name not in self._lsm:

@@ -55,6 +55,10 @@ class Attach(_Value, frozen=True, kw_only=True):
 
     `number` is what the target is known by in the kernel where that is not its name: the syscall number, the file
     offset of a uprobe. `reason` says why this way and not another.
+
+    A uprobe's target is `path:symbol`, `path:symbol+offset`, `path:0xoffset` in the file or `path:@0xaddress`; a USDT's
+    is `path:provider:name`. The file must have one of `digests` (`algorithm:hex`), if there are any; one that has not
+    is an error, or left alone if `ignore_digest`. `semaphore`: file offset of the probe's reference counter, or 0.
     """
 
     kind: AttachKind
@@ -62,6 +66,9 @@ class Attach(_Value, frozen=True, kw_only=True):
     purpose: Purpose = Purpose.ENTRY
     number: int = 0
     reason: str = ""
+    digests: tuple[str, ...] = ()
+    ignore_digest: bool = False
+    semaphore: int = 0
 
 
 class Source(StrEnum):
@@ -92,8 +99,11 @@ class Read(_Value, frozen=True, kw_only=True):
     check and use, and may not be resident. `at_return`: read when the function returns.
 
     `steps` begin at the value as `source` gives it, a pointer, and end at the address of a number (then `size` bytes
-    are its value, or of a bit field `bits` bits from bit `shift` on), of a struct or of a string. `relative`: the
-    offset in a dynamic field of a tracepoint counts from behind that field.
+    are its value, or of a bit field `bits` bits from bit `shift` on), of a struct or of a string.
+
+    A FIELD of a number is in the record, `size` bytes of it; of other types the record has a pointer, unless `inline`:
+    the bytes themselves are there, `size` of them; or `dynamic`: a 32-bit word is there, whose low half is where in the
+    record the bytes are (`relative`: counted from behind the word) and whose high half is how many.
     """
 
     slot: int
@@ -106,6 +116,8 @@ class Read(_Value, frozen=True, kw_only=True):
     size_index: int | None = None
     bits: int = 0
     shift: int = 0
+    inline: bool = False
+    dynamic: bool = False
     relative: bool = False
     max_bytes: int = 0
     user: bool = False

@@ -245,6 +245,7 @@ class Part:
 
     node: Mapping
     spots: dict[str, Node]
+    wrong: frozenset[str] = frozenset()  # fields that could not be read: they have their default
 
     def __init_subclass__(cls, word: str = "a mapping") -> None:
         cls.WORD = word
@@ -270,7 +271,9 @@ class Part:
                 cls._unknown(name, node, problems)
                 continue
             found = field.kind.read(value, problems)
-            if found is not BAD:
+            if found is BAD:
+                part.wrong |= {name}
+            else:
                 setattr(part, field.attribute, found)
         for name in cls._REQUIRED:
             if name not in node.entries:

@@ -30,7 +30,7 @@ IMA_HOOKS = frozenset(
 def compile_action(draft: Draft, hook: HookDraft, part: document.MatchAction, at_return: bool) -> Action | None:
     """One action; None if something is wrong with it, which was then reported."""
     row = ACTIONS.get(part.action)
-    if row is None:
+    if row is None or part.wrong:
         return None
     if hook.section not in row.sections or (at_return and not row.at_return):
         where = "at return" if hook.section in row.sections else f"on a {hook.kind}"
@@ -135,6 +135,10 @@ def _override(draft: Draft, hook: HookDraft, part: document.MatchAction) -> Acti
         draft.problems.add("action-parameter", part.at(name), f"`{name}` is for uprobes", expected="`argError`")
     if not part.has("argError"):
         draft.problems.add("action-parameter", part.node, "`Override` needs `argError`", expected="`argError: -1`")
+    returns = hook.prototype.returns.type if hook.prototype and hook.kind is not HookKind.SYSCALL else None
+    if returns is not None and returns.is_void:
+        message = f"`{hook.function}` returns nothing: there is no error to stand in for"
+        draft.problems.add("action-not-here", part.at("action"), message)
     return Action(kind=ActionKind.OVERRIDE, error=_error(draft, part))
 
 

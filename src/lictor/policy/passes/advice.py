@@ -5,10 +5,10 @@ from __future__ import annotations
 from lictor.catalog.hooks import HookKind
 from lictor.catalog.types import Family
 from lictor.policy.draft import Draft, HookDraft
-from lictor.policy.passes import deny
-from lictor.policy.passes.enforcement import bypasses
+from lictor.policy.passes import around, deny
 from lictor.policy.plan import ActionKind, AttachKind, Filter, OperandSet, Rule, Subject
 
+_FEW = 8  # of a long list of system calls that would be said for each
 _HOT = frozenset(
     (
         "raw_syscalls/sys_enter", "raw_syscalls/sys_exit", "sched/sched_switch", "sched/sched_waking",
@@ -39,23 +39,18 @@ def _used(hook: HookDraft) -> set[int]:
 
 
 def _syscall(draft: Draft, hook: HookDraft) -> None:
-    if hook.kind is not HookKind.SYSCALL:
-        return
     known = deny.operation(hook)
-    lsm = [name for name in (known.lsm if known else ()) if draft.machine.lsm_hook(name)]
-    hint = f"use `lsmhooks` with `hook: {lsm[0]}`: it sees what the kernel acts on" if lsm else ""
+    hint = around.lsm_hint(draft, known)
     used = _used(hook)
     for value in hook.values:
-        if value.read.user and value.read.slot in used:
-            message = f"another thread can change argument {value.part.index} of `{hook.syscall}` after the check"
+        if value.read.user and value.read.slot in used and hook.kind in (HookKind.SYSCALL, HookKind.TRACEPOINT):
+            message = f"another thread can change argument {value.part.index} of `{hook.function}` after the check"
             draft.problems.add("user-memory-race", value.part.node, message, hint=hint)
-    if hook.enforcement is not None and known is not None and hook.siblings == 1:
-        around = [one for one in bypasses(hook, known) if "ABI" in one or "io_uring" in one or "system call" in one]
-        if around:
-            message = f"`{known.name}` can be done without `{hook.syscall}`: {'; '.join(around)}"
-            draft.problems.add(
-                "syscall-bypass", hook.at, message, hint=hint.replace(", which sees the kernel's own copy", "")
-            )
+    others = around.other_calls(draft, hook, known)
+    if others and hook.siblings <= _FEW:
+        what = f"`{known.name}` can be done" if known else "the same can be done"
+        message = f"{what} without `{hook.syscall}`: by {', or by '.join(others)}"
+        draft.problems.add("syscall-bypass" if hook.enforcement else "syscall-coverage", hook.at, message, hint=hint)
 
 
 def _not_resident(draft: Draft, hook: HookDraft) -> None:

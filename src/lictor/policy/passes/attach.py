@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import msgspec
+
 from lictor.catalog.hooks import HookKind
 from lictor.catalog.operations import BY_LSM, BY_SYSCALL
+from lictor.policy import document
 from lictor.policy.draft import Draft, HookDraft
 from lictor.policy.passes import deny
 from lictor.policy.plan import ActionKind, Attach, AttachKind, Purpose
@@ -173,11 +176,23 @@ def _uprobe(draft: Draft, hook: HookDraft) -> tuple[Attach, ...]:
     multi = hook.siblings > 1 and draft.option("disable-uprobe-multi") not in ("1", "true")
     multi = multi and not draft.machine.lacks("uprobe.multi")
     kind = AttachKind.UPROBE_MULTI if multi else AttachKind.UPROBE
-    found = _one(draft, hook, kind, "uprobe", hook.function)
+    found = tuple(_in_file(hook, one) for one in _one(draft, hook, kind, "uprobe", hook.function))
     if found and hook.returns:
         back = AttachKind.URETPROBE_MULTI if multi else AttachKind.URETPROBE
         found += (Attach(kind=back, target=hook.function, purpose=Purpose.RETURN, reason="the return"),)
     return found
+
+
+def _in_file(hook: HookDraft, attach: Attach) -> Attach:
+    """With what is to be known of the file."""
+    part = hook.part
+    assert isinstance(part, document.UProbe)
+    return msgspec.structs.replace(
+        attach,
+        digests=part.binary_digests,
+        ignore_digest=bool(part.ignore and part.ignore.digest_verification_failure),
+        semaphore=part.ref_ctr_offsets[hook.place] if hook.place < len(part.ref_ctr_offsets) else 0,
+    )
 
 
 def _usdt(draft: Draft, hook: HookDraft) -> tuple[Attach, ...]:

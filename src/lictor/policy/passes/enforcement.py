@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from lictor.catalog.hooks import HookKind
-from lictor.catalog.operations import Operation
-from lictor.catalog.types import Family
 from lictor.policy import syscall as naming
 from lictor.policy.draft import Draft, HookDraft
-from lictor.policy.passes import deny, lists
+from lictor.policy.passes import around, deny, lists
 from lictor.policy.plan import (
     Action,
     ActionKind,
@@ -19,6 +19,7 @@ from lictor.policy.plan import (
     Mode,
     Purpose,
     Rule,
+    Subject,
 )
 
 _SIGKILL = 9
@@ -38,98 +39,78 @@ def run(draft: Draft) -> None:
     _enforcers(draft)
     enforcing = False
     for hook in draft.live():
-        actions = [action for rule in hook.rules for action in (*rule.actions, *rule.return_actions)]
-        if not any(action.kind in _ENFORCING for action in actions):
-            continue
-        enforcing = True
-        hook.enforcement = _of_hook(draft, hook, {action.kind for action in actions}, actions)
-        _report(draft, hook, hook.enforcement, {action.kind for action in actions})
+        promises = [_of_rule(draft, hook, rule) for rule in hook.rules]
+        made = [one for one in promises if one is not None]
+        if made:
+            enforcing = True
+            hook.enforcement = max(made, key=lambda one: _ORDER.index(one.guarantee))
+            _report(draft, hook, hook.enforcement)
     if enforcing:
         draft.mode = Mode.MONITOR if draft.option("policy-mode") == "monitor" else Mode.ENFORCE
 
 
-def _of_hook(draft: Draft, hook: HookDraft, kinds: set[ActionKind], actions: list[Action]) -> Enforcement:
-    known = deny.operation(hook)
-    around = bypasses(hook, known)
+def _of_rule(draft: Draft, hook: HookDraft, rule: Rule) -> Enforcement | None:
+    """The promise of one selector; None if it does not enforce."""
+    actions = (*rule.actions, *rule.return_actions)
+    kinds = {action.kind for action in actions}
+    if not kinds & _ENFORCING:
+        return None
+    ways = around.everything(draft, hook)
     if ActionKind.OVERRIDE in kinds:
-        method = next((one.kind for one in hook.attaches if one.kind in _METHODS), None)
-        if hook.kind is HookKind.UPROBE:
-            return _registers(draft, hook)
-        if method is not None:
-            return _by_method(draft, method, around, _racy(hook))
-        reason = "nothing on this kernel can deny it"
-        return Enforcement(method=None, guarantee=Guarantee.NONE, reason=reason, bypasses=around)
-    if ActionKind.NOTIFY_ENFORCER in kinds:
-        worst = max(
-            (call.enforcement for call in draft.enforcer), key=lambda one: _ORDER.index(one.guarantee), default=None
-        )
-        if worst is not None:
-            return Enforcement(
-                method=worst.method, guarantee=worst.guarantee, reason=worst.reason, bypasses=(*around, *worst.bypasses)
-            )
+        return _of_override(draft, hook, rule, ways)
+    if ActionKind.NOTIFY_ENFORCER in kinds and draft.enforcer:
+        worst = max((call.enforcement for call in draft.enforcer), key=lambda one: _ORDER.index(one.guarantee))
+        return msgspec.structs.replace(worst, bypasses=(*ways, *worst.bypasses))
     if ActionKind.SET in kinds:
         return Enforcement(method=None, guarantee=Guarantee.BEST_EFFORT, reason="the program may write it again")
-    return _by_signal(known, kinds, actions, around)
+    return _of_signal(hook, actions, ways)
 
 
-def _by_method(draft: Draft, method: AttachKind, around: tuple[str, ...], racy: str) -> Enforcement:
+def _of_override(draft: Draft, hook: HookDraft, rule: Rule, ways: tuple[str, ...]) -> Enforcement:
+    if hook.kind is HookKind.UPROBE:
+        return _registers(draft, hook)
+    method = next((one.kind for one in hook.attaches if one.kind in _METHODS), None)
+    if method is None:
+        reason = "nothing on this kernel can deny it"
+        return Enforcement(method=None, guarantee=Guarantee.NONE, reason=reason, bypasses=ways)
+    found = _by_method(draft, method, ways)
+    weaker = _racy(hook, rule) or _other_ways(draft, hook)
+    if weaker and found.guarantee is Guarantee.PREVENTED:
+        return msgspec.structs.replace(found, guarantee=Guarantee.BEST_EFFORT, reason=weaker)
+    return found
+
+
+def _by_method(draft: Draft, method: AttachKind, ways: tuple[str, ...]) -> Enforcement:
     if method is AttachKind.FMOD_RET and draft.machine.preemptible:
         reason = "this kernel is preemptible: while a task is preempted inside the program, others skip it"
-        return Enforcement(method=method, guarantee=Guarantee.BEST_EFFORT, reason=reason, bypasses=around)
+        return Enforcement(method=method, guarantee=Guarantee.BEST_EFFORT, reason=reason, bypasses=ways)
     reason = _REASONS.get(method, "nothing preempts it on this kernel, so that none skips it")
-    guarantee = Guarantee.PREVENTED
-    if racy:
-        guarantee, reason = Guarantee.BEST_EFFORT, f"{racy} is the caller's memory, which can change after the check"
-    return Enforcement(method=method, guarantee=guarantee, reason=reason, bypasses=around)
+    return Enforcement(method=method, guarantee=Guarantee.PREVENTED, reason=reason, bypasses=ways)
 
 
-def _by_signal(
-    known: Operation | None, kinds: set[ActionKind], actions: list[Action], around: tuple[str, ...]
-) -> Enforcement:
-    fatal = ActionKind.SIGKILL in kinds or any(action.signal == _SIGKILL for action in actions)
-    if not fatal:
-        reason = "the program may catch or ignore the signal"
-        return Enforcement(method=None, guarantee=Guarantee.BEST_EFFORT, reason=reason, bypasses=around)
-    if known is not None and not known.outside:
-        reason = f"`{known.name}` has no effect outside the process, which does not return from it"
-        return Enforcement(method=None, guarantee=Guarantee.KILLED_BEFORE_RETURN, reason=reason, bypasses=around)
-    reason = "the signal acts when the process returns to user space"
-    return Enforcement(method=None, guarantee=Guarantee.KILLED_MAY_HAVE_HAPPENED, reason=reason, bypasses=around)
-
-
-def _racy(hook: HookDraft) -> str:
+def _racy(hook: HookDraft, rule: Rule) -> str:
     """A condition on memory that the process can change after the check."""
     user = {value.read.slot: value for value in hook.values if value.read.user}
-    for rule in hook.rules:
-        for one in rule.filters:
-            if one.operator and one.slot in user and _overrides(rule):
-                return f"argument {user[one.slot].part.index}"
-    return ""
+    raced = [user[one.slot] for one in rule.filters if one.subject is Subject.SLOT and one.slot in user]
+    return f"argument {raced[0].part.index} is the caller's memory, which can change after the check" if raced else ""
 
 
-def _overrides(rule: Rule) -> bool:
-    return any(action.kind is ActionKind.OVERRIDE for action in rule.actions)
+def _other_ways(draft: Draft, hook: HookDraft) -> str:
+    """A system call is denied, what it does is not."""
+    others = around.other_calls(draft, hook, deny.operation(hook))
+    return f"the same can be done by {', or by '.join(others)}" if others else ""
 
 
-def bypasses(hook: HookDraft, known: Operation | None) -> tuple[str, ...]:
-    """What is known to get around a rule on this hook, in words."""
-    found = list(known.bypass) if known else []
-    if known and hook.kind in (HookKind.SYSCALL, HookKind.TRACEPOINT):
-        sisters = [name for name in known.syscalls if name != hook.syscall]
-        if sisters:
-            found.append(f"the system calls {', '.join(sisters)}")
-        if known.uring:
-            found.append("io_uring")
-        if hook.abi != "i386":
-            found.append("the 32-bit ABI")
-    paths = {value.read.slot for value in hook.values if value.row.family is Family.PATH or value.read.user}
-    if any(
-        one.operator in ("Equal", "Prefix", "Postfix") and one.slot in paths
-        for rule in hook.rules
-        for one in rule.filters
-    ):
-        found.append("hard links and bind mounts, which give a file another path")
-    return tuple(dict.fromkeys(found))
+def _of_signal(hook: HookDraft, actions: tuple[Action, ...], ways: tuple[str, ...]) -> Enforcement:
+    known = deny.operation(hook)
+    if not any(action.kind is ActionKind.SIGKILL or action.signal == _SIGKILL for action in actions):
+        reason = "the program may catch or ignore the signal"
+        return Enforcement(method=None, guarantee=Guarantee.BEST_EFFORT, reason=reason, bypasses=ways)
+    if known is not None and not known.outside:
+        reason = f"`{known.name}` has no effect outside the process, which does not return from it"
+        return Enforcement(method=None, guarantee=Guarantee.KILLED_BEFORE_RETURN, reason=reason, bypasses=ways)
+    reason = "the signal acts when the process returns to user space"
+    return Enforcement(method=None, guarantee=Guarantee.KILLED_MAY_HAVE_HAPPENED, reason=reason, bypasses=ways)
 
 
 def _registers(draft: Draft, hook: HookDraft) -> Enforcement:
@@ -144,17 +125,19 @@ def _registers(draft: Draft, hook: HookDraft) -> Enforcement:
     )
 
 
-def _report(draft: Draft, hook: HookDraft, found: Enforcement, kinds: set[ActionKind]) -> None:
+def _report(draft: Draft, hook: HookDraft, found: Enforcement) -> None:
     problems = draft.problems
     if found.guarantee is Guarantee.KILLED_MAY_HAVE_HAPPENED:
         known = deny.operation(hook)
         what = f"`{known.name}` may still happen" if known else "what it was doing may still happen"
         hint = "add `Override` to prevent it" if hook.kind is not HookKind.TRACEPOINT else "an LSM hook can prevent it"
         problems.add("kill-without-deny", hook.at, f"the process is killed, but {what}", hint=hint)
-    elif found.guarantee is Guarantee.BEST_EFFORT and found.method is AttachKind.FMOD_RET:
+    elif found.guarantee is Guarantee.BEST_EFFORT and found.method is AttachKind.FMOD_RET and draft.machine.preemptible:
         weak(draft, hook, found)
-    elif found.guarantee is Guarantee.BEST_EFFORT and ActionKind.OVERRIDE in kinds and hook.kind is HookKind.SYSCALL:
-        problems.add("weak-guarantee", hook.at, f"`{hook.function}` is denied as a best effort: {found.reason}")
+    elif found.guarantee is Guarantee.BEST_EFFORT and found.method in _METHODS:
+        hint = around.lsm_hint(draft, deny.operation(hook))
+        message = f"`{hook.function}` is denied as a best effort: {found.reason}"
+        problems.add("weak-guarantee", hook.at, message, hint=hint)
 
 
 def weak(draft: Draft, hook: HookDraft, found: Enforcement) -> None:
@@ -196,7 +179,7 @@ def _call(draft: Draft, hook: HookDraft, written: str) -> EnforcerCall | None:
     entry = deny.choose(draft, hook)
     if not entry:
         return None
-    made = _by_method(draft, entry[0].kind, (), "")
+    made = _by_method(draft, entry[0].kind, ())
     if made.guarantee is Guarantee.BEST_EFFORT:
         weak(draft, hook, made)
     attaches = tuple(

@@ -69,7 +69,7 @@ class Condition:
 def compile_filter(draft: Draft, hook: HookDraft, field: str, part: document.MatchArgs) -> Filter | None:
     """The filter of one condition; None if something is wrong with it, which was then reported."""
     operator = OPERATORS.get(part.operator)
-    if operator is None:
+    if operator is None or part.wrong - {"values"}:
         return None
     value = _subject(draft, hook, field, part)
     if value is None:
@@ -109,9 +109,11 @@ def _subject(draft: Draft, hook: HookDraft, field: str, part: document.MatchArgs
         expected = f"0 to {len(mine) - 1}" if mine else f"`{home}` in the hook"
         draft.problems.add("unknown-argument", part.item("args", 0), message, expected=expected)
         return None
-    for value in mine:
-        if value.part.index == part.index:
-            return value
+    fitting = [value for value in mine if value.part.index == part.index]
+    if home == "data" and len(fitting) != 1 and part.index < len(mine):
+        return mine[part.index]  # data has no arguments' numbers: then it is the place
+    if fitting:
+        return fitting[0]
     known = one_of(dict.fromkeys(str(value.part.index) for value in mine))
     message = f"argument {part.index} is not among the hook's `{home}`"
     expected = f"index {known}" if known else f"`{home}` in the hook"

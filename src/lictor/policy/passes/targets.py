@@ -3,14 +3,20 @@ them."""
 
 from __future__ import annotations
 
+import re
+
 from lictor.catalog import syscalls
 from lictor.catalog.hooks import HookKind
 from lictor.host.nearest import nearest
 from lictor.policy import document
 from lictor.policy import syscall as naming
+from lictor.policy.diagnostics import one_of
 from lictor.policy.draft import Draft, HookDraft
 from lictor.policy.passes import lists
 from lictor.policy.source import Node
+
+# Hex digits of each; a build id has as many as the linker gave it.
+_DIGESTS = {"sha1": 40, "sha256": 64, "sha384": 96, "sha512": 128, "build-id": 0}
 
 
 def run(draft: Draft) -> None:
@@ -45,14 +51,17 @@ def _messages(draft: Draft) -> None:
 def _functions(draft: Draft, section: str, index: int, probe: document.KProbe) -> None:
     at = probe.at("call")
     names: tuple[str, ...] = (probe.call,) if probe.call else ()
+    places: document.ValueList | None = None
     is_syscall, generated = probe.syscall, False
     if probe.call.startswith(lists.PREFIX):
         found = lists.find(draft, probe.call, at)
         names = tuple(dict.fromkeys(draft.names[found.name])) if found else ()
         if found and found.type:
             is_syscall, generated = found.type != "generated_ftrace", found.type.startswith("generated")
+        places = None if generated else found
     for name in names:
-        hook = HookDraft(probe, section, index, HookKind.FUNCTION, name, at, siblings=len(names))
+        place = places.item("values", places.values.index(name)) if places else at
+        hook = HookDraft(probe, section, index, HookKind.FUNCTION, name, place, siblings=len(names))
         if is_syscall:
             _as_syscall(draft, hook, name, generated)
         else:
@@ -162,6 +171,16 @@ def _uprobe(draft: Draft, index: int, part: document.UProbe) -> None:
     if part.ref_ctr_offsets and len(part.ref_ctr_offsets) != len(places):
         message = f"{len(part.ref_ctr_offsets)} semaphores for {len(places)} functions"
         draft.problems.add("conflict", part.at("refCtrOffsets"), message, expected="one per function")
-    for name, at in places:
-        hook = HookDraft(part, "uprobes", index, HookKind.UPROBE, name, at, siblings=len(places))
+    for number, text in enumerate(part.binary_digests):
+        _digest(draft, part, number, text)
+    for number, (name, at) in enumerate(places):
+        hook = HookDraft(part, "uprobes", index, HookKind.UPROBE, name, at, siblings=len(places), place=number)
         draft.hooks.append(hook)
+
+
+def _digest(draft: Draft, part: document.UProbe, number: int, text: str) -> None:
+    algorithm, _, digits = text.partition(":")
+    size = _DIGESTS.get(algorithm)
+    if size is None or not re.fullmatch(r"[0-9a-fA-F]+", digits) or len(digits) != (size or len(digits)):
+        expected = f"algorithm:hex, with {one_of(_DIGESTS)}"
+        draft.problems.add("bad-value", part.item("binaryDigests", number), "this is no digest", expected=expected)

@@ -2,37 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
-from lictor.catalog import syscalls
 from lictor.catalog.hooks import MOST_ARGUMENTS, HookKind
 from lictor.catalog.types import TYPES, Family, TypeRow
 from lictor.host.formats import FormatField
-from lictor.policy import ctypes, document, plan
+from lictor.policy import document, fields, plan
 from lictor.policy.diagnostics import one_of
 from lictor.policy.draft import Draft, HookDraft, Value
+from lictor.policy.passes import origins
+from lictor.policy.passes.origins import Origin
 from lictor.policy.passes.resolve import follow
-from lictor.policy.plan import Read, Source
-from lictor.wire.ctype import CType
+from lictor.policy.plan import Read
 
 MAX_BYTES, MAX_DATA_BYTES, MAX_STRING = 4096, 327_360, 4096
+_RETURN_ACTIONS = ("TrackSock", "UntrackSock")
 _IN_PROGRAMS = (HookKind.UPROBE, HookKind.USDT)
-
-
-@dataclass(frozen=True, slots=True)
-class Origin:
-    """Where a value comes from. `ctype` is its type by BTF, `c` what else says it: a field of a tracepoint's record, or
-    a system call's parameter as text. `size`, `steps`, `bits`, `shift`, `relative` as in a Read."""
-
-    source: Source
-    index: int = 0
-    ctype: CType | None = None
-    c: FormatField | str = ""
-    size: int = 0
-    steps: tuple[plan.Step, ...] = ()
-    bits: int = 0
-    shift: int = 0
-    relative: bool = False
 
 
 def run(draft: Draft) -> None:
@@ -40,6 +25,7 @@ def run(draft: Draft) -> None:
         places = [("args", number, part) for number, part in enumerate(hook.part.args)]
         places += [("data", number, part) for number, part in enumerate(getattr(hook.part, "data", ()))]
         given = getattr(hook.part, "return_arg", None)
+        _check_return_action(draft, hook)
         if given is not None:
             if hook.returns:
                 places.append(("returnArg", 0, given))
@@ -52,9 +38,9 @@ def run(draft: Draft) -> None:
 
 
 def _value(draft: Draft, hook: HookDraft, field: str, number: int, part: document.Argument, slot: int) -> Value | None:
-    if "type" in part.spots and part.type not in TYPES:
+    if part.wrong:
         return None
-    origin = _source(draft, hook, field, part)
+    origin = origins.find(draft, hook, field, part)
     if origin is not None and part.resolve and part.source != "pt_regs":
         origin = _resolved(draft, part, origin)
     row = _row(draft, hook, part, origin) if origin else None
@@ -68,12 +54,14 @@ def _value(draft: Draft, hook: HookDraft, field: str, number: int, part: documen
         written_index=part.index,
         size=origin.ctype.size if origin.steps and origin.ctype and row.bits else origin.size,
         steps=origin.steps,
-        size_index=_size_index(draft, hook, part, row),
+        size_index=_size_index(draft, hook, field, part, row),
         bits=origin.bits,
         shift=origin.shift,
+        inline=_is_inline(origin, row),
+        dynamic=origin.dynamic,
         relative=origin.relative,
         max_bytes=_most_bytes(part, row),
-        user=_is_user(hook, row, field, part),
+        user=_is_user(hook, row, field, part, origin),
         at_return=field == "returnArg" or _return_copy(draft, hook, part),
         label=part.label,
         resolve=part.resolve,
@@ -81,7 +69,20 @@ def _value(draft: Draft, hook: HookDraft, field: str, number: int, part: documen
     return Value(part, field, number, row, read)
 
 
-def _resolved(draft: Draft, part: document.Argument, origin: Origin) -> Origin | None:
+def _check_return_action(draft: Draft, hook: HookDraft) -> None:
+    part = hook.part
+    if not isinstance(part, document.KProbe) or not part.has("returnArgAction"):
+        return
+    at = part.at("returnArgAction")
+    if part.return_arg_action not in _RETURN_ACTIONS:
+        message = f"`{part.return_arg_action[:40]}` is not possible here"
+        draft.problems.add("unknown-value", at, message, expected=one_of(_RETURN_ACTIONS))
+    elif part.return_arg is None or part.return_arg.type not in ("sock", "socket"):
+        message = f"`{part.return_arg_action}` needs a `returnArg` that is a socket"
+        draft.problems.add("conflict", at, message, expected="`returnArg` of type `sock` or `socket`")
+
+
+def _resolved(draft: Draft, part: document.Argument, origin: origins.Origin) -> Origin | None:
     walked = follow(draft, part, origin.ctype)
     if walked is None:
         return None
@@ -89,98 +90,13 @@ def _resolved(draft: Draft, part: document.Argument, origin: Origin) -> Origin |
     return replace(origin, ctype=ctype, c="", steps=steps, bits=bits, shift=shift)
 
 
-def _source(draft: Draft, hook: HookDraft, field: str, part: document.Argument) -> Origin | None:
-    if field == "data" or part.source:
-        return _data(draft, field, part)
-    if field == "returnArg":
-        returns = hook.prototype.returns.type if hook.prototype and hook.kind is HookKind.FUNCTION else None
-        if returns is not None and returns.is_void:
-            draft.problems.add("type-mismatch", part.node, f"`{hook.function}` returns nothing", hint="remove `return`")
-            return None
-        return Origin(Source.RETURN, ctype=returns)
-    if hook.kind is HookKind.TRACEPOINT:
-        return _field(draft, hook, part)
-    if hook.kind is HookKind.SYSCALL:
-        return _syscall_argument(draft, hook, part)
-    if hook.kind is HookKind.USDT:
-        return Origin(Source.USDT, part.index)
-    return _argument(draft, hook, part)
-
-
-def _data(draft: Draft, field: str, part: document.Argument) -> Origin | None:
-    problems, machine = draft.problems, draft.machine
-    known = ("current_task", "pt_regs")
-    if field != "data":
-        problems.add("conflict", part.at("source"), "only `data` has a `source`", hint="move it to `data`")
-        return None
-    if part.source not in known:
-        problems.add("unknown-value", part.at("source"), f"source `{part.source}` is not known", expected=one_of(known))
-        return None
-    if not part.resolve:
-        problems.add("missing-field", part.node, f"`source: {part.source}` needs `resolve`", expected="`resolve`")
-        return None
-    if part.source == "pt_regs":
-        register = machine.facts.register(part.resolve)
-        if register is None:
-            problems.add("bad-resolve", part.at("resolve"), f"no register `{part.resolve}`", expected="as `rdi`")
-            return None
-        return Origin(Source.REGISTER, register.offset)
-    return Origin(Source.CURRENT_TASK, ctype=machine.type("struct task_struct"))
-
-
-def _argument(draft: Draft, hook: HookDraft, part: document.Argument) -> Origin | None:
-    index, problems = part.index, draft.problems
-    parameters = hook.prototype.parameters if hook.prototype else None
-    if parameters is not None and index >= len(parameters):
-        shown = ", ".join(f"{one.text} {one.name}".strip() for one in parameters)
-        expected = f"0 to {len(parameters) - 1}" if parameters else "no argument"
-        message = f"`{hook.function}` has no argument {index}: ({shown})"
-        problems.add("bad-index", part.at("index"), message, expected=expected)
-        return None
-    if index >= MOST_ARGUMENTS:
-        message = f"argument {index} is not in a register"
-        problems.add("bad-index", part.at("index"), message, expected=f"0 to {MOST_ARGUMENTS - 1}")
-        return None
-    return Origin(Source.ARGUMENT, index, parameters[index].type if parameters else None)
-
-
-def _syscall_argument(draft: Draft, hook: HookDraft, part: document.Argument) -> Origin | None:
-    known = syscalls.find(hook.abi, hook.syscall)
-    given = known.parameters if known else None
-    event = known.entry.removeprefix("sys_") if known else hook.syscall
-    record = draft.machine.tracepoint("syscalls", f"sys_enter_{event}")
-    if record is not None:  # this kernel's own word, after the common four and the number
-        given = tuple((one.name, one.text) for one in record.fields[5:] if not one.dynamic)
-    most = len(given) if given is not None else MOST_ARGUMENTS
-    if part.index >= most:
-        shown = f" ({', '.join(f'{kind} {name}' for name, kind in given)})" if given else ""
-        message = f"`{hook.syscall}` has no argument {part.index}{shown}"
-        draft.problems.add("bad-index", part.at("index"), message, expected=f"0 to {most - 1}")
-        return None
-    return Origin(Source.SYSCALL, part.index, c=given[part.index][1] if given else "")
-
-
-def _field(draft: Draft, hook: HookDraft, part: document.Argument) -> Origin | None:
-    tracepoint = hook.part
-    assert isinstance(tracepoint, document.Tracepoint)
-    record = draft.machine.tracepoint(tracepoint.subsystem, tracepoint.event)
-    fields = record.fields if record else ()
-    if part.index >= len(fields):
-        shown = ", ".join(f"{number} {one.name}" for number, one in enumerate(fields))
-        message = f"`{hook.function}` has no field {part.index}"
-        draft.problems.add("bad-index", part.at("index"), message, expected=f"one of: {shown}")
-        return None
-    found = fields[part.index]
-    return Origin(Source.FIELD, found.offset, c=found, size=found.size, relative=found.relative)
-
-
 def _row(draft: Draft, hook: HookDraft, part: document.Argument, origin: Origin) -> TypeRow | None:
     """The value's type: as declared, if that fits, or as the kernel has it."""
-    problems, ctype, c = draft.problems, origin.ctype, origin.c
+    problems = draft.problems
     if part.type == "auto":
-        name = draft.machine.inferred(ctype) if ctype is not None else _inferred(c)
+        name = _inferred(draft, origin)
         if not name:
-            known = ctype.text if ctype else c if isinstance(c, str) else c.text
+            known = _kernels_word(origin)
             message = f"which type `{known}` is cannot be told" if known else "the kernel's type is not known here"
             problems.add("type-needed", part.at("type"), message, expected="`type` of this value")
             return None
@@ -190,42 +106,40 @@ def _row(draft: Draft, hook: HookDraft, part: document.Argument, origin: Origin)
         message = f"`{row.name}` is not a type of a tracepoint's field"
         problems.add("type-not-here", part.at("type"), message, hint="with `raw: true` arguments have all types")
         return None
-    if ctype is None:
-        return row
-    grave, why = draft.machine.misfit(row, ctype)
+    grave, why = _misfit(draft, row, origin)
     if why:
-        name = draft.machine.inferred(ctype)
+        name = _inferred(draft, origin)
         hint = f"use `{name}`" if name else ""
         problems.add("type-mismatch" if grave else "type-differs", part.at("type"), why, hint=hint)
-        if grave:
-            return None
-    return row
+    return None if grave else row
 
 
-def _inferred(c: FormatField | str) -> str:
-    if isinstance(c, FormatField):
-        return _of_field(c)
-    return ctypes.of_c_text(c)
+def _inferred(draft: Draft, origin: Origin) -> str:
+    if origin.ctype is not None:
+        return draft.machine.inferred(origin.ctype)
+    return fields.of_c_text(origin.c) if isinstance(origin.c, str) else fields.of_field(origin.c)
 
 
-def _of_field(field: FormatField) -> str:
-    character = field.type in ("char", "unsigned char", "u8", "__u8")
-    if field.dynamic:
-        return "data_loc" if field.type == "char" else "const_buf"
-    if field.is_array:
-        return "string" if character and field.type == "char" else "const_buf"
-    if field.type.endswith("char *"):
-        return "string"
-    if field.type.endswith("*"):
-        return "uint64"
-    widths = {1: "int8", 2: "int16", 4: "int32", 8: "int64"}
-    name = widths.get(field.size, "")
-    return name if field.signed or not name else f"u{name}"
+def _misfit(draft: Draft, row: TypeRow, origin: Origin) -> tuple[bool, str]:
+    if origin.ctype is not None:
+        return draft.machine.misfit(row, origin.ctype)
+    if isinstance(origin.c, str):
+        return fields.c_misfit(row, origin.c) if origin.c else (False, "")
+    return fields.field_misfit(row, origin.c)
 
 
-def _size_index(draft: Draft, hook: HookDraft, part: document.Argument, row: TypeRow) -> int | None:
+def _kernels_word(origin: Origin) -> str:
+    if origin.ctype is not None:
+        return origin.ctype.text
+    return origin.c if isinstance(origin.c, str) else origin.c.text
+
+
+def _size_index(draft: Draft, hook: HookDraft, field: str, part: document.Argument, row: TypeRow) -> int | None:
     """Which argument holds the byte count; policies count from 1, 0 is none."""
     if not part.size_arg_index:
+        if row.name == "char_buf" and hook.kind is not HookKind.TRACEPOINT and not part.resolve and field == "args":
+            message = "how long a `char_buf` is must be said: nothing is read of it"
+            draft.problems.add("no-effect", part.node, message, hint="add `sizeArgIndex`, or take it for a `string`")
         return None
     if not row.sized:
         draft.problems.add("no-effect", part.at("sizeArgIndex"), f"`{row.name}` takes no size")
@@ -247,11 +161,17 @@ def _most_bytes(part: document.Argument, row: TypeRow) -> int:
     return MAX_STRING if row.family is Family.TEXT else 0
 
 
-def _is_user(hook: HookDraft, row: TypeRow, field: str, part: document.Argument) -> bool:
+def _is_user(hook: HookDraft, row: TypeRow, field: str, part: document.Argument, origin: Origin) -> bool:
     """Whether the value lies in memory of the process."""
     if not row.memory or field == "data" or part.resolve:
         return False
+    if hook.kind is HookKind.TRACEPOINT:  # only the records of system calls point there
+        return hook.function.startswith("syscalls/") and isinstance(origin.c, FormatField) and origin.c.type[-1:] == "*"
     return hook.kind is HookKind.SYSCALL or hook.kind in _IN_PROGRAMS
+
+
+def _is_inline(origin: Origin, row: TypeRow) -> bool:
+    return isinstance(origin.c, FormatField) and not row.bits and origin.c.is_array and not origin.c.dynamic
 
 
 def _return_copy(draft: Draft, hook: HookDraft, part: document.Argument) -> bool:

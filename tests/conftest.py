@@ -38,6 +38,15 @@ def pytest_sessionfinish() -> None:
             process.wait()
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--update", action="store_true", help="write what golden tests find, instead of comparing it")
+
+
+@pytest.fixture
+def update(request: pytest.FixtureRequest) -> bool:
+    return bool(request.config.getoption("--update"))
+
+
 class RunningAgent:
     """An agent started for a test module; its events are read from its export file."""
 

@@ -82,7 +82,9 @@ def _symbols(reader: Gatherer) -> list[Symbol]:
     injectable = _first_words(reader.text("error_injection/list", _DEBUGFS / "error_injection" / "list"))
     counted: Counter[str] = Counter()
     modules: dict[str, str] = {}
-    for name, module in _named_code(reader.text("kallsyms", Path("/proc/kallsyms"))):
+    code = list(_named_code(reader.text("kallsyms", Path("/proc/kallsyms"))))
+    traceable |= _aliases(code, traceable)
+    for _, name, module in code:
         if "." in name and traceable and name not in traceable:
             continue  # a part of a function that the compiler moved out (`.cold`)
         counted[name] += 1
@@ -100,9 +102,15 @@ def _symbols(reader: Gatherer) -> list[Symbol]:
     ]
 
 
-def _named_code(kallsyms: str) -> Iterator[tuple[str, str]]:
-    """Name and module of what kallsyms says is code. Some kernels have data among it: where addresses are shown, the
-    kernel's own code is what lies between its marks; code that is gone after boot does not."""
+def _aliases(code: list[tuple[int, str, str]], traceable: frozenset[str]) -> frozenset[str]:
+    """Other names of traceable functions, as `__x64_sys_getpid`: ftrace lists one name per address."""
+    places = {address for address, name, _ in code if name in traceable} - {0}
+    return frozenset(name for address, name, _ in code if address in places)
+
+
+def _named_code(kallsyms: str) -> Iterator[tuple[int, str, str]]:
+    """Address (0: not shown), name and module of what kallsyms says is code. Some kernels have data among it:
+    where addresses are shown, the kernel's own code ends at a mark, and what is gone after boot lies behind it."""
     end = kallsyms.find(" T _etext\n")
     code_ends = int(kallsyms[kallsyms.rfind("\n", 0, end) + 1 : end], 16) if end > 0 else 0
     for line in kallsyms.splitlines():
@@ -110,8 +118,9 @@ def _named_code(kallsyms: str) -> Iterator[tuple[str, str]]:
         module = words[3].strip("[]") if len(words) > 3 else ""
         if words[1] not in "tTwW" or words[2].startswith(_NO_FUNCTIONS) or module == "bpf":
             continue
-        if module or not code_ends or int(words[0], 16) < code_ends:
-            yield words[2], module
+        address = int(words[0], 16)
+        if module or not code_ends or address < code_ends:
+            yield address, words[2], module
 
 
 def _formats(reader: Gatherer) -> str:

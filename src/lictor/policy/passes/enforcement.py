@@ -114,7 +114,7 @@ def _of_signal(hook: HookDraft, actions: tuple[Action, ...], ways: tuple[str, ..
 
 
 def _registers(draft: Draft, hook: HookDraft) -> Enforcement:
-    lack = draft.machine.lacks("uprobe_regs_change")
+    lack = draft.machine.lacks("uprobe registers")
     if lack:
         message = f"this kernel does not let uprobes change registers: {lack}"
         draft.problems.add("cannot-enforce", hook.at, message)

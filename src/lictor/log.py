@@ -44,6 +44,17 @@ def setup(level: str = "info", form: str = "text") -> None:
         logger.propagate = False
 
 
+def set_level(level: str) -> None:
+    """How much our log says from now on; a name of `LEVELS`."""
+    logging.getLogger("lictor").setLevel(LEVELS[level])
+
+
+def level() -> str:
+    """How much our log says: error, warn, info, debug or trace."""
+    number = logging.getLogger("lictor").getEffectiveLevel()
+    return next((name for name, least in LEVELS.items() if least >= number), "error")
+
+
 def get(name: str) -> logging.Logger:
     """The logger of one area, for example `get("pipeline")`."""
     return logging.getLogger(f"lictor.{name}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import socket
 import stat
@@ -15,75 +14,18 @@ import grpc
 import pytest
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.field_mask_pb2 import FieldMask
+from serving import DEADLINE_S, SERVICE, Serving
 
 from lictor import __version__
-from lictor.api import address
+from lictor.api import address, server
+from lictor.api.calls import MAX_REQUEST
 from lictor.api.pb.tetragon import events_pb2, sensors_pb2, tetragon_pb2
-from lictor.api.protobuf import EventEncoder
-from lictor.api.server import MAX_REQUEST, MAX_STREAMS, ApiServer
-from lictor.clock import WallClock
 from lictor.errors import LictorError
 from lictor.model.arguments import IntArg
-from lictor.model.event import Event, ExecEvent, ExitEvent, LossEvent
+from lictor.model.event import ExecEvent, ExitEvent, LossEvent
 from lictor.model.forms import LONG, ProcessForms, WholeForms
 from lictor.model.hook import HookEvent, KprobeAction, KprobeBody
 from lictor.model.process import Process
-
-SERVICE = "/tetragon.FineGuidanceSensors/"
-DEADLINE_S = 20.0
-
-
-class Serving:
-    """A server on its own loop, and a channel to it."""
-
-    def __init__(self, path: str) -> None:
-        self.path = path
-        self.loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self.loop.run_forever)
-        self._thread.start()
-        encoder = EventEncoder(WallClock(), "node")
-        self.server = self._in_loop(self._make(encoder))
-        self._in_loop(self.server.start([f"unix://{path}"]))
-        self.channel = grpc.insecure_channel(f"unix://{path}")
-
-    async def _make(self, encoder: EventEncoder) -> ApiServer:
-        return ApiServer(encoder.encode, lambda dropped: LossEvent(1, dropped, "gRPC client", "slow"))
-
-    def _in_loop(self, work: Any) -> Any:
-        return asyncio.run_coroutine_threadsafe(work, self.loop).result(DEADLINE_S)
-
-    def accept(self, *events: Event) -> None:
-        async def give() -> None:
-            self.server.accept(events)
-
-        self._in_loop(give())
-
-    def ask(self, method: str, request: Any, answer: Any) -> Any:
-        call: Any = self.channel.unary_unary(
-            SERVICE + method, lambda message: message.SerializeToString(), answer.FromString
-        )
-        return call(request, timeout=DEADLINE_S)
-
-    def follow(self, request: events_pb2.GetEventsRequest) -> Any:
-        """An open stream: the server knows of it when this returns."""
-        call: Any = self.channel.unary_stream(
-            SERVICE + "GetEvents",
-            lambda message: message.SerializeToString(),
-            events_pb2.GetEventsResponse.FromString,
-        )
-        stream = call(request, timeout=DEADLINE_S)
-        stream.initial_metadata()
-        return stream
-
-    def close_server(self) -> None:
-        self._in_loop(self.server.close())
-
-    def stop(self) -> None:
-        self.close_server()
-        self.channel.close()
-        self.loop.call_soon_threadsafe(self.loop.stop)
-        self._thread.join()
-        self.loop.close()
 
 
 @pytest.fixture
@@ -123,7 +65,7 @@ def test_health(serving: Serving) -> None:
     assert status.status == tetragon_pb2.HEALTH_STATUS_RUNNING
 
 
-def test_what_is_not_there_yet_says_so(serving: Serving) -> None:
+def test_what_has_nothing_behind_it_says_so(serving: Serving) -> None:
     asked = sensors_pb2.ListTracingPoliciesRequest()
     code, details = code_of(lambda: serving.ask("ListTracingPolicies", asked, sensors_pb2.ListTracingPoliciesResponse))
     assert code is grpc.StatusCode.UNIMPLEMENTED
@@ -242,8 +184,9 @@ def test_a_slow_client_gets_huge_events_shortened(serving: Serving) -> None:
     assert all(("truncArgs" in one.flags.split()) == (len(one.arguments) == LONG) for one in got)
 
 
-def test_streams_are_limited(serving: Serving) -> None:
-    open_streams = [serving.follow(events_pb2.GetEventsRequest()) for _ in range(MAX_STREAMS)]
+def test_streams_are_limited(serving: Serving, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "MAX_STREAMS", 8)
+    open_streams = [serving.follow(events_pb2.GetEventsRequest()) for _ in range(8)]
     code, _ = code_of(lambda: next(serving.follow(events_pb2.GetEventsRequest())))
     assert code is grpc.StatusCode.RESOURCE_EXHAUSTED
     for stream in open_streams:
@@ -253,7 +196,7 @@ def test_streams_are_limited(serving: Serving) -> None:
 def test_a_client_that_leaves_is_forgotten(serving: Serving) -> None:
     first = serving.follow(events_pb2.GetEventsRequest())
     first.cancel()
-    serving._in_loop(serving.server.listeners.gone())
+    serving.in_loop(serving.server.listeners.gone())
     serving.accept(ExecEvent(1, process(1), None))
 
 

@@ -15,6 +15,7 @@ from lictor.pipeline.view import View
 
 QUEUE_EVENTS = 10_000
 QUEUE_BYTES = 16 << 20
+ALL_QUEUES_BYTES = 256 << 20  # shared by the clients, when they are many
 LONG_FRAME = 16 << 10  # such frames have half of the bytes; beyond it a brief form stands in
 _FRAMES_PER_WRITE = 50
 
@@ -27,6 +28,7 @@ class Listener:
         self.fields = view.fields
         self.aggregator: Aggregator | None = None
         self._loss = loss
+        self.room = QUEUE_BYTES
         self._frames: deque[bytes] = deque()
         self._held = 0
         self._untold = 0
@@ -36,7 +38,7 @@ class Listener:
 
     def takes(self, frame: bytes) -> bool:
         """Whether there is room for a frame, whose length counts against half of the bytes if it is long."""
-        room = QUEUE_BYTES if len(frame) <= LONG_FRAME else QUEUE_BYTES // 2
+        room = self.room if len(frame) <= LONG_FRAME else self.room // 2
         return len(self._frames) < QUEUE_EVENTS and self._held + len(frame) <= room
 
     def put(self, frame: bytes) -> None:
@@ -99,6 +101,7 @@ class Listeners:
                 view.aggregation.window, view.aggregation.room, later, lambda events: self._give(listener, events)
             )
         self._all[listener] = None
+        self._share_room()
         self._gone.clear()
         return listener
 
@@ -111,8 +114,13 @@ class Listeners:
         if listener in self._all:
             del self._all[listener]
             self._dropped_before += listener.dropped
+            self._share_room()
         if not self._all:
             self._gone.set()
+
+    def _share_room(self) -> None:
+        for listener in self._all:
+            listener.room = min(QUEUE_BYTES, ALL_QUEUES_BYTES // len(self._all))
 
     def accept(self, events: Sequence[Event]) -> None:
         if not self._all:

@@ -1,6 +1,6 @@
-"""The gRPC server: `tetragon.FineGuidanceSensors`, and the stream of events to its clients.
+"""The gRPC server: where it listens, which methods it has, and the stream of events to its clients.
 
-It is a sink of the pipeline. A method that is in the API and not here yet answers UNIMPLEMENTED with its name.
+It is a sink of the pipeline. A method that is in the API and has nothing behind it answers UNIMPLEMENTED with its name.
 """
 
 from __future__ import annotations
@@ -9,21 +9,23 @@ import asyncio
 import contextlib
 import os
 import socket
-import struct
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, TypeVar
+from collections.abc import Callable, Sequence
+from typing import Any
 
-import h2.exceptions
-from google.protobuf.message import DecodeError, Message
 from google.protobuf.message_factory import GetMessageClass
 from grpclib.const import Cardinality, Handler, Status
 from grpclib.exceptions import GRPCError
 from grpclib.server import Server, Stream
 
-from lictor import __version__, log
-from lictor.api import address, filters
+from lictor import log
+from lictor.api import access, address, agent, calls, filters, standard
+from lictor.api.access import Access, Right
+from lictor.api.calls import Run
 from lictor.api.listeners import Listener, Listeners
-from lictor.api.pb.tetragon import eventlogservice_pb2, events_pb2, sensors_pb2, tetragon_pb2
+from lictor.api.pb.tetragon import eventlogservice_pb2, events_pb2, sensors_pb2
+from lictor.api.policies import PolicyMethods
+from lictor.api.ports import Ports
+from lictor.api.tls import Tls
 from lictor.errors import LictorError
 from lictor.model.event import Event
 from lictor.pipeline.filters import Predicate
@@ -33,51 +35,75 @@ _SERVICES = (
     sensors_pb2.DESCRIPTOR.services_by_name["FineGuidanceSensors"],
     eventlogservice_pb2.DESCRIPTOR.services_by_name["EventLogService"],
 )
-MAX_STREAMS = 64
-MAX_REQUEST = 4 << 20  # gRPC's usual limit
+MAX_STREAMS = 1024
 _DRAIN_S = 2.0
-
-_Request = TypeVar("_Request", bound=Message)
+_TLS_LOOK_S = 5.0
+_WRITING = frozenset(
+    {
+        "AddTracingPolicy", "DeleteTracingPolicy", "ConfigureTracingPolicy", "EnableTracingPolicy",
+        "DisableTracingPolicy", "SetDebug", "SetEventLogParams", "RuntimeHook",
+    }
+)  # fmt: skip
+_FREE = frozenset({"GetVersion", "GetHealth"})
+_GONE = frozenset({"ListSensors", "EnableSensor", "DisableSensor", "RemoveSensor"})
 _Events = Stream[events_pb2.GetEventsRequest, events_pb2.GetEventsResponse]
-_Health = Stream[tetragon_pb2.GetHealthStatusRequest, tetragon_pb2.GetHealthStatusResponse]
-_Version = Stream[sensors_pb2.GetVersionRequest, sensors_pb2.GetVersionResponse]
 
 
 class ApiServer:
     """Serves on several addresses. `encode` makes the bytes of an event, `loss` the event that admits a gap."""
 
-    def __init__(self, encode: Callable[[Event], bytes], loss: Callable[[int], Event]) -> None:
+    def __init__(
+        self,
+        encode: Callable[[Event], bytes],
+        loss: Callable[[int], Event],
+        ports: Ports | None = None,
+        rights: Access | None = None,
+        tls: Tls | None = None,
+    ) -> None:
         self.listeners = Listeners(encode, loss)
         self._encode = encode
+        self._rights = rights or access.default()
+        self._tls = tls
+        self._tls_task: asyncio.Task[None] | None = None
         self._servers: list[Server] = []
         self._paths: list[tuple[str, int]] = []  # socket file, its inode
-        self._methods: dict[str, Callable[[Any], Awaitable[None]]] = {
-            "GetEvents": self._get_events,
-            "GetHealth": self._get_health,
-            "GetVersion": self._get_version,
-        }
+        self._health = standard.Health(tuple(service.full_name for service in _SERVICES))
+        ports = ports or Ports()
+        self._methods: dict[str, Run] = {"GetEvents": self._get_events, **agent.methods(ports)}
+        if ports.policies is not None:
+            self._methods |= PolicyMethods(ports.policies).methods()
 
     async def start(self, addresses: Sequence[str]) -> None:
         """Listen. Raises LictorError when an address is wrong or taken; nothing is left open then."""
         try:
             for one in map(address.parse, addresses):
                 for bound in address.listen(one):
-                    server = Server([self])
-                    if bound.family == socket.AF_UNIX:
-                        self._paths.append((one.path, os.lstat(one.path).st_ino))
-                    await server.start(sock=bound)
-                    self._servers.append(server)
-                    _log.info("serving the API on %s", one)
+                    await self._serve(one, bound)
         except LictorError:
             await self.close()
             raise
+        if self._tls is not None:
+            self._tls_task = asyncio.create_task(self._follow_tls(self._tls), name="tls files")
+
+    async def _serve(self, where: address.Address, bound: socket.socket) -> None:
+        server = Server([self])
+        local = bound.family == socket.AF_UNIX
+        if local:
+            self._paths.append((where.path, os.lstat(where.path).st_ino))
+        context = self._tls.context if self._tls is not None and not local else None
+        await server.start(sock=bound, ssl=context)
+        self._servers.append(server)
+        _log.info("serving the API on %s%s", where, " with TLS" if context is not None else "")
 
     def accept(self, events: Sequence[Event]) -> None:
         self.listeners.accept(events)
 
     async def close(self) -> None:
         """End every stream after what is queued for it, then stop serving."""
+        self._health.stop()
         self.listeners.close()
+        if self._tls_task is not None:
+            self._tls_task.cancel()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_DRAIN_S):
                 await self.listeners.gone()
@@ -95,30 +121,32 @@ class ApiServer:
 
     def __mapping__(self) -> dict[str, Handler]:
         """Every method of the services, as grpclib wants them."""
+        found = self._own()
+        others = self._health.handlers() | standard.reflection([_Named(one.full_name, found) for one in _SERVICES])
+        for path, (run, handler) in others.items():
+            found[path] = handler._replace(func=calls.guarded(path, run, self._rights, Right.NOTHING))
+        return found
+
+    def _own(self) -> dict[str, Handler]:
         found = {}
         for service in _SERVICES:
             for method in service.methods:
-                run = self._methods.get(method.name) or _unimplemented(method.name)
                 found[f"/{service.full_name}/{method.name}"] = Handler(
-                    _guarded(method.name, run),
+                    calls.guarded(method.name, self._run(method.name), self._rights, _right(method.name)),
                     Cardinality.UNARY_STREAM if method.server_streaming else Cardinality.UNARY_UNARY,
                     GetMessageClass(method.input_type),
                     GetMessageClass(method.output_type),
                 )
         return found
 
-    def _expressions(self, text: str) -> Predicate:
-        # Imported here: few filters are expressions, and their library costs memory.
-        from lictor.api.cel import Expressions
-
-        return Expressions(self._encode).compile(text)
+    def _run(self, name: str) -> Run:
+        if name in _GONE:
+            return calls.unimplemented(name, "is not served: sensors come and go with policies")
+        return self._methods.get(name) or calls.unimplemented(name)
 
     async def _get_events(self, stream: _Events) -> None:
-        request = await _request(stream, events_pb2.GetEventsRequest)
-        try:
-            view = filters.view(request, self._expressions)
-        except LictorError as error:
-            raise GRPCError(Status.INVALID_ARGUMENT, str(error)) from error
+        request = await calls.request(stream, events_pb2.GetEventsRequest)
+        view = filters.view(request, self._expressions)
         if len(self.listeners) >= MAX_STREAMS:
             raise GRPCError(Status.RESOURCE_EXHAUSTED, f"there are {MAX_STREAMS} streams of events already")
         listener = self.listeners.add(view)
@@ -128,65 +156,36 @@ class ApiServer:
         finally:
             self.listeners.remove(listener)
 
-    async def _get_health(self, stream: _Health) -> None:
-        request = await _request(stream, tetragon_pb2.GetHealthStatusRequest)
-        status = tetragon_pb2.HealthStatus(
-            event=tetragon_pb2.HEALTH_STATUS_TYPE_STATUS,
-            status=tetragon_pb2.HEALTH_STATUS_RUNNING,
-            details="running",
-        )
-        asked = set(request.event_set)
-        told = not asked or asked & {tetragon_pb2.HEALTH_STATUS_TYPE_UNDEF, tetragon_pb2.HEALTH_STATUS_TYPE_STATUS}
-        await stream.send_message(tetragon_pb2.GetHealthStatusResponse(health_status=[status] if told else []))
+    def _expressions(self, text: str) -> Predicate:
+        # Imported here: few filters are expressions, and their library costs memory.
+        from lictor.api.cel import Expressions
 
-    async def _get_version(self, stream: _Version) -> None:
-        await _request(stream, sensors_pb2.GetVersionRequest)
-        await stream.send_message(sensors_pb2.GetVersionResponse(version=__version__))
+        return Expressions(self._encode).compile(text)
+
+    async def _follow_tls(self, tls: Tls) -> None:
+        while True:
+            await asyncio.sleep(_TLS_LOOK_S)
+            tls.refresh()
 
 
-async def _request(stream: Stream[Any, Any], kind: type[_Request]) -> _Request:
-    """The request of a call. Read here rather than by grpclib, which takes a message of any length into memory."""
-    raw = stream._stream
-    try:
-        prefix = await raw.recv_data(5)
-        if not prefix:
-            raise GRPCError(Status.INVALID_ARGUMENT, "the request is empty")
-        compressed, length = struct.unpack(">BI", prefix)
-        if length > MAX_REQUEST:
-            raise GRPCError(Status.RESOURCE_EXHAUSTED, f"the request has {length} bytes; the most is {MAX_REQUEST}")
-        if compressed:
-            raise GRPCError(Status.UNIMPLEMENTED, "requests may not be compressed")
-        return kind.FromString(await raw.recv_data(length))
-    except (DecodeError, AssertionError, struct.error) as error:  # AssertionError: grpclib's word for a cut message
-        raise GRPCError(Status.INVALID_ARGUMENT, "the request cannot be decoded") from error
+class _Named:
+    """What reflection asks of a service: the paths of its methods."""
+
+    def __init__(self, service: str, handlers: dict[str, Handler]) -> None:
+        self._handlers = {path: one for path, one in handlers.items() if path.startswith(f"/{service}/")}
+
+    def __mapping__(self) -> dict[str, Handler]:
+        return self._handlers
 
 
-async def _stream_frames(stream: _Events, listener: Listener) -> None:
+def _right(name: str) -> Right:
+    if name in _FREE:
+        return Right.NOTHING
+    return Right.WRITE if name in _WRITING else Right.READ
+
+
+async def _stream_frames(stream: Stream[Any, Any], listener: Listener) -> None:
     # Many messages go out in one write: below grpclib's message by message, which costs several times as much.
     raw = stream._stream
     while piece := await listener.take():
         await raw.send_data(piece)
-
-
-def _unimplemented(name: str) -> Callable[[Any], Awaitable[None]]:
-    async def answer(_stream: Stream[Any, Any]) -> None:
-        raise GRPCError(Status.UNIMPLEMENTED, f"{name} is not part of this version")
-
-    return answer
-
-
-def _guarded(name: str, run: Callable[[Any], Awaitable[None]]) -> Callable[[Any], Awaitable[None]]:
-    """What fails in us is an answer to its sender and a line in our log; a client that went away is neither."""
-
-    async def guarded(stream: Stream[Any, Any]) -> None:
-        try:
-            await run(stream)
-        except (GRPCError, asyncio.CancelledError):
-            raise
-        except h2.exceptions.ProtocolError as error:
-            raise GRPCError(Status.CANCELLED, "the stream is closed") from error
-        except Exception as error:
-            _log.exception("%s failed", name)
-            raise GRPCError(Status.INTERNAL, f"{name} failed; the agent's log says why") from error
-
-    return guarded

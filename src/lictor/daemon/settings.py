@@ -56,6 +56,18 @@ class Settings:
         (SERVER_ADDRESS,),
         "serve the gRPC API on unix:///path or host:port; may be given again; empty: nowhere",
     )
+    server_tls_cert_file: str = _setting("API", "", "serve TCP addresses with TLS: certificate chain, PEM")
+    server_tls_key_file: str = _setting("API", "", "the certificate's key, PEM")
+    server_tls_client_ca_files: tuple[str, ...] = _setting("API", (), "authorities of client certificates, PEM")
+    server_tls_require_client_cert: bool = _setting("API", False, "let nobody in over TCP without a certificate")
+    server_readers: tuple[str, ...] = _setting(
+        "API",
+        ("anyone",),
+        "who may read events and state: users, group:NAME, certificate, certificate:NAME, anyone who can connect",
+    )
+    server_writers: tuple[str, ...] = _setting(
+        "API", ("root", "certificate"), "who may change policies and settings, in the same words"
+    )
     export_filename: str = _setting("Export file", "", "write events as JSON lines to this file")
     export_file_max_size_mb: int = _setting(
         "Export file", 10, "rotate the export file at this size, in MB", least=1, live=True

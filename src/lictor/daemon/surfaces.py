@@ -6,12 +6,13 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from lictor.daemon.about import About, EventLog, rotation
 from lictor.daemon.agent import Agent
 from lictor.daemon.settings import Settings, node_name
 from lictor.errors import LictorError
 from lictor.export.aggregated import Aggregated
 from lictor.export.exports import Exports
-from lictor.export.file import FileOutlet, Rotation
+from lictor.export.file import FileOutlet
 from lictor.export.limit import RateLimit
 from lictor.model.event import Event, LossEvent
 from lictor.model.sink import EventSink
@@ -36,7 +37,7 @@ async def open_surfaces(agent: Agent) -> list[EventSink]:
     view = export_view(agent)
     exports = _exports(agent, view) if settings.export_filename else None
     addresses = [one for one in settings.server_address if one]
-    api = await _api(agent, addresses) if addresses else None
+    api = await _api(agent, addresses, exports) if addresses else None
     metrics = _metrics(agent, exports, api) if settings.metrics_server else None
     outlet = Aggregated(exports, view.aggregation) if exports is not None and view.aggregation is not None else exports
     return [one for one in (outlet, api, metrics) if one is not None]
@@ -82,32 +83,43 @@ def _line(agent: Agent, view: View) -> Callable[[Event], str]:
 def _exports(agent: Agent, view: View) -> Exports:
     settings = agent.settings
     line = _line(agent, view)
-    file = FileOutlet(settings.export_filename, line, _rotation(settings))
+    file = FileOutlet(settings.export_filename, line, rotation(settings))
     limit = RateLimit(settings.export_rate_limit)
 
     def reload(found: Settings) -> None:
-        file.rotate_by(_rotation(found))
+        file.rotate_by(rotation(found))
         limit.per_minute = found.export_rate_limit
 
     agent.on_reload.append(reload)
     return Exports(line, [file], view.wanted, limit)
 
 
-def _rotation(settings: Settings) -> Rotation:
-    return Rotation(
-        max_bytes=settings.export_file_max_size_mb << 20,
-        interval=settings.export_file_rotation_interval,
-        backups=settings.export_file_max_backups,
-        compress=settings.export_file_compress,
-        mode=int(settings.export_file_perm, 8),
-    )
-
-
-async def _api(agent: Agent, addresses: list[str]) -> ApiServer:
+async def _api(agent: Agent, addresses: list[str], exports: Exports | None) -> ApiServer:
     # Imported here: without the API, protobuf and HTTP/2 cost neither time nor memory. So with metrics below.
+    from lictor.api.access import Access, Allowed
+    from lictor.api.ports import Ports
     from lictor.api.server import ApiServer
+    from lictor.api.tls import Tls, TlsFiles
 
-    server = ApiServer(_encoder(agent).encode, lambda dropped: loss_here("gRPC client", dropped))
+    settings = agent.settings
+    files = TlsFiles(
+        settings.server_tls_cert_file,
+        settings.server_tls_key_file,
+        settings.server_tls_client_ca_files,
+        settings.server_tls_require_client_cert,
+    )
+    files.check()
+    file = next((one for one in exports.outlets if isinstance(one, FileOutlet)), None) if exports else None
+    server = ApiServer(
+        _encoder(agent).encode,
+        lambda dropped: loss_here("gRPC client", dropped),
+        Ports(
+            event_log=EventLog(agent, file) if file is not None else None,
+            about=About(agent, agent.parts.tracker),
+        ),
+        Access(Allowed(settings.server_readers, "server-readers"), Allowed(settings.server_writers, "server-writers")),
+        Tls(files) if files.cert else None,
+    )
     await server.start(addresses)
     return server
 

@@ -8,7 +8,7 @@ twice `_EXITED_KEPT`.
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from collections.abc import Container
+from collections.abc import Container, Iterator
 
 from lictor.catalog.process import signal_name
 from lictor.model.event import Event, ExecEvent, ExitEvent
@@ -91,6 +91,13 @@ class Tracker:
         if image is not None and image.ktime // TICK_NS == ktime // TICK_NS:
             return image
         return None
+
+    def known(self) -> Iterator[tuple[ProcessForms, bool]]:
+        """Every image that is kept, kernel threads aside, and whether it lives."""
+        for living, images in ((True, self._live), (False, self._exited), (False, self._exited_before)):
+            for image in tuple(images.values()):
+                if not image.flags & _KTHREAD:
+                    yield image.forms or self._made(image), living
 
     def clone(self, record: Clone) -> None:
         """A new thread group. No event: its image is its creator's until it execs."""

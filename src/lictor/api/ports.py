@@ -1,0 +1,165 @@
+"""What the API needs of the agent behind it, as values and protocols. The daemon provides it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Protocol
+
+from lictor.errors import LictorError
+from lictor.model.process import Process
+from lictor.policy.plan import Mode
+
+
+class PolicyState(IntEnum):
+    """`tetragon.TracingPolicyState`."""
+
+    UNKNOWN = 0
+    ENABLED = 1
+    DISABLED = 2
+    LOAD_ERROR = 3
+    ERROR = 4
+    LOADING = 5
+    UNLOADING = 6
+    SKIPPED = 7
+    PARTIALLY_ENABLED = 8
+
+
+class HookState(IntEnum):
+    """`tetragon.HookState`."""
+
+    UNSPECIFIED = 0
+    LOADED = 1
+    DIGEST_REJECTED = 2
+    CALL_NOT_FOUND = 3
+    PARTIAL_CALL_NOT_FOUND = 4
+
+
+@dataclass(frozen=True, slots=True)
+class HookStatus:
+    """`section` and `index` say where the hook stands in the policy."""
+
+    section: str
+    index: int
+    state: HookState
+    description: str
+
+
+@dataclass(frozen=True, slots=True)
+class ActionCounters:
+    """How often each action ran; `monitor_…`: would have."""
+
+    post: int = 0
+    signal: int = 0
+    monitor_signal: int = 0
+    override: int = 0
+    monitor_override: int = 0
+    notify_enforcer: int = 0
+    monitor_notify_enforcer: int = 0
+    set: int = 0
+    monitor_set: int = 0
+    nopost: int = 0
+
+    def __add__(self, other: ActionCounters) -> ActionCounters:
+        return ActionCounters(*(getattr(self, name) + getattr(other, name) for name in self.__dataclass_fields__))
+
+
+@dataclass(frozen=True, slots=True)
+class SelectorCounters:
+    """The counters of one selector of one hook; `hook` such as `kprobe:tcp_connect`."""
+
+    hook: str
+    hook_index: int
+    selector_index: int
+    label: str
+    counters: ActionCounters
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyStatus:
+    """A policy as it stands. `kernel_memory` in bytes; `error` says why it is not in force."""
+
+    id: int
+    name: str
+    namespace: str
+    domain: str
+    state: PolicyState
+    mode: Mode | None = None
+    info: str = ""
+    error: str = ""
+    kernel_memory: int = 0
+    hooks: Sequence[HookStatus] = ()
+    selectors: Sequence[SelectorCounters] = ()
+
+
+class NoSuchPolicyError(LictorError):
+    """A policy that is not there."""
+
+
+class PolicyExistsError(LictorError):
+    """A policy that is there already."""
+
+
+class PolicyManager(Protocol):
+    """Changes and shows policies. Every failure is a LictorError; what failed half way is undone."""
+
+    async def add(self, text: bytes, domain: str) -> None: ...
+
+    async def delete(self, name: str, namespace: str, domain: str) -> None: ...
+
+    async def configure(
+        self, name: str, namespace: str, domain: str, enable: bool | None = None, mode: Mode | None = None
+    ) -> None: ...
+
+    def list(self, domain: str = "") -> Sequence[PolicyStatus]:
+        """All policies, or those of a domain."""
+        ...
+
+    def domains(self) -> Sequence[str]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class EventLogParams:
+    """How the export file is rotated. `max_size` in MB, `interval` in seconds; 0: never."""
+
+    max_size: int
+    interval: float
+    max_backups: int
+
+
+class EventLog(Protocol):
+    """The export file's rotation."""
+
+    def get(self) -> EventLogParams: ...
+
+    def set(self, params: EventLogParams) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class KnownProcess:
+    """A process in the agent's table. `state`: living, or ended and kept for late events."""
+
+    process: Process
+    state: str
+
+
+class About(Protocol):
+    """What the agent can tell about itself."""
+
+    async def probes(self) -> dict[str, bool]:
+        """What this kernel can do; tried when first asked."""
+        ...
+
+    def settings(self) -> dict[str, str | int | float | bool | list[str]]: ...
+
+    def processes(self) -> Sequence[KnownProcess]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """All of them; None: the agent has no such part."""
+
+    policies: PolicyManager | None = None
+    event_log: EventLog | None = None
+    about: About | None = None

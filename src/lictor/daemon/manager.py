@@ -1,0 +1,315 @@
+"""The policies of an agent: who added them, what state they are in, and the order in which they change.
+
+One change at a time. Compiling and loading happen on another thread: the events go on meanwhile, and `list` shows the
+state in between. What the kernel half does, it does all or nothing (sensors/policies.py); here it is remembered.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import msgspec
+
+from lictor import log
+from lictor.api.ports import (
+    ActionCounters,
+    HookState,
+    HookStatus,
+    NoSuchPolicyError,
+    PolicyExistsError,
+    PolicyState,
+    PolicyStatus,
+    SelectorCounters,
+)
+from lictor.errors import LictorError
+from lictor.policy.compile import Compiled
+from lictor.policy.diagnostics import as_text
+from lictor.policy.plan import ActionKind, Hook, Mode, Plan, Rule
+
+_log = log.get("policies")
+STATIC_DOMAIN = "static"
+_DEAD = (PolicyState.LOAD_ERROR, PolicyState.SKIPPED)
+_IN_FORCE = (PolicyState.ENABLED, PolicyState.PARTIALLY_ENABLED)
+_KIND = {"lsmhooks": "lsm", "fentries": "fentry"}  # of the others the section without its s
+
+
+class Counts(Protocol):
+    """What a selector of a loaded policy counted, as far as it is shown here."""
+
+    @property
+    def hook(self) -> int: ...  # its place among the plan's hooks
+
+    @property
+    def selector(self) -> int: ...  # its place among the hook's rules
+
+    @property
+    def matches(self) -> int: ...
+
+    @property
+    def posts(self) -> int: ...
+
+    @property
+    def monitored(self) -> int: ...
+
+
+class Backend(Protocol):
+    """The compiler for this machine and the kernel half. Called from other threads, one call at a time."""
+
+    def compile(self, text: bytes, file: str) -> Compiled: ...
+
+    def load(self, plan: Plan) -> None: ...
+
+    def replace(self, plan: Plan) -> None: ...
+
+    def unload(self, namespace: str, name: str) -> None: ...
+
+    def statistics(self, namespace: str, name: str) -> Sequence[Counts]: ...
+
+
+@dataclass(slots=True)
+class _Entry:
+    """A policy. `plan` is None while there has been none that compiles."""
+
+    id: int
+    name: str
+    namespace: str
+    domain: str
+    text: bytes
+    plan: Plan | None = None
+    state: PolicyState = PolicyState.LOADING
+    error: str = ""
+
+    @property
+    def loaded(self) -> bool:
+        return self.state in _IN_FORCE
+
+
+class Manager:
+    """See `api.ports.PolicyManager`."""
+
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+        self._lock = asyncio.Lock()
+        self._entries: dict[tuple[str, str], _Entry] = {}  # (namespace, name): as the kernel half knows them
+        self._ids = itertools.count(1)
+
+    async def add(self, text: bytes, domain: str, file: str = "policy") -> None:
+        """Put a new policy in force. Raises LictorError; a policy that has a name is then kept with its error."""
+        async with self._lock:
+            entry, compiled = await self._compiled(text, domain, file)
+            found = self._entries.get((entry.namespace, entry.name))
+            if found is not None and (found.state not in _DEAD or found.domain != domain):
+                raise PolicyExistsError(
+                    f"there is a policy {_shown(entry)} already, in domain {found.domain}", "delete it first"
+                )
+            self._entries[entry.namespace, entry.name] = entry
+            self._take_plan(entry, compiled)
+            await self._load(entry)
+
+    async def put(self, text: bytes, domain: str, file: str = "policy") -> tuple[str, str]:
+        """Add a policy, or replace the one of its name at once. Gives its namespace and name.
+
+        Raises LictorError; the one in force then stays.
+        """
+        async with self._lock:
+            entry, compiled = await self._compiled(text, domain, file)
+            found = self._entries.get((entry.namespace, entry.name))
+            if found is None or found.state in _DEAD:
+                self._entries[entry.namespace, entry.name] = entry
+                self._take_plan(entry, compiled)
+                await self._load(entry)
+            elif found.domain != domain:
+                raise PolicyExistsError(f"there is a policy {_shown(entry)} in domain {found.domain}", "rename one")
+            else:
+                await self._replace(found, entry, compiled)
+            return entry.namespace, entry.name
+
+    async def delete(self, name: str, namespace: str, domain: str) -> None:
+        """Take a policy out of force and forget it."""
+        async with self._lock:
+            entry = self._find(name, namespace, domain)
+            await self._unload(entry, PolicyState.UNLOADING)
+            del self._entries[entry.namespace, entry.name]
+            _log.info("the policy %s is removed", _shown(entry))
+
+    async def configure(
+        self, name: str, namespace: str, domain: str, enable: bool | None = None, mode: Mode | None = None
+    ) -> None:
+        """Switch a policy on or off, and set what its enforcing actions do."""
+        async with self._lock:
+            entry = self._find(name, namespace, domain)
+            if entry.plan is None:
+                raise LictorError(f"the policy {_shown(entry)} was never in force", "delete it, and add it corrected")
+            if mode is not None:
+                await self._set_mode(entry, entry.plan, mode)
+            if enable and not entry.loaded:
+                await self._load(entry)
+            elif enable is False and entry.loaded:
+                await self._unload(entry, PolicyState.DISABLED)
+
+    def list(self, domain: str = "") -> Sequence[PolicyStatus]:
+        """All policies in the order in which they came, or those of a domain."""
+        found = sorted(self._entries.values(), key=lambda entry: entry.id)
+        return [self._status(entry) for entry in found if not domain or entry.domain == domain]
+
+    def domains(self) -> Sequence[str]:
+        return sorted({entry.domain for entry in self._entries.values()})
+
+    async def _compiled(self, text: bytes, domain: str, file: str) -> tuple[_Entry, Compiled]:
+        compiled = await asyncio.to_thread(self._backend.compile, text, file)
+        policy = compiled.draft.policy if compiled.draft is not None else None
+        if policy is None or policy.metadata is None or not policy.metadata.name:
+            raise _findings(compiled, file)
+        plan = compiled.plan
+        namespace = plan.namespace if plan is not None else policy.metadata.namespace
+        return _Entry(next(self._ids), policy.metadata.name, namespace, domain, text), compiled
+
+    def _take_plan(self, entry: _Entry, compiled: Compiled) -> None:
+        entry.plan = compiled.plan
+        if compiled.plan is None:
+            error = _findings(compiled, entry.name)
+            entry.state, entry.error = PolicyState.LOAD_ERROR, str(error)
+            raise error
+        for line in as_text(compiled.diagnostics):
+            _log.warning("%s", line.strip())
+
+    async def _load(self, entry: _Entry) -> None:
+        assert entry.plan is not None
+        entry.state, entry.error = PolicyState.LOADING, ""
+        try:
+            await asyncio.to_thread(self._backend.load, entry.plan)
+        except BaseException as error:
+            entry.state, entry.error = PolicyState.LOAD_ERROR, str(error)
+            raise
+        entry.state = _state(entry.plan)
+        _log.info("the policy %s is in force", _shown(entry))
+
+    async def _unload(self, entry: _Entry, then: PolicyState) -> None:
+        if entry.loaded:
+            before, entry.state = entry.state, PolicyState.UNLOADING
+            try:
+                await asyncio.to_thread(self._backend.unload, entry.namespace, entry.name)
+            except BaseException as error:
+                entry.state, entry.error = before, str(error)
+                raise
+        entry.state = then
+
+    async def _replace(self, found: _Entry, entry: _Entry, compiled: Compiled) -> None:
+        if compiled.plan is None:
+            raise _findings(compiled, entry.name)
+        if found.loaded:
+            await asyncio.to_thread(self._backend.replace, compiled.plan)
+            found.state = _state(compiled.plan)
+        found.plan, found.text, found.error = compiled.plan, entry.text, ""
+        _log.info("the policy %s is replaced", _shown(entry))
+
+    async def _set_mode(self, entry: _Entry, plan: Plan, mode: Mode) -> None:
+        if plan.mode is Mode.MONITOR_ONLY:
+            raise LictorError(f"the policy {_shown(entry)} has no enforcing action", "there is no mode to set")
+        changed = msgspec.structs.replace(plan, mode=mode)
+        if entry.loaded:
+            await asyncio.to_thread(self._backend.replace, changed)
+        entry.plan = changed
+
+    def _find(self, name: str, namespace: str, domain: str) -> _Entry:
+        entry = self._entries.get((namespace, name))
+        if entry is None or entry.domain != domain:
+            elsewhere = f" (domain {entry.domain} has one)" if entry is not None else ""
+            known = ", ".join(sorted(one.name for one in self._entries.values() if one.domain == domain)) or "none"
+            where = f"{namespace}/{name}" if namespace else name
+            raise NoSuchPolicyError(f"there is no policy {where} in domain {domain}{elsewhere}", f"there are: {known}")
+        return entry
+
+    def _status(self, entry: _Entry) -> PolicyStatus:
+        plan = entry.plan
+        return PolicyStatus(
+            id=entry.id,
+            name=entry.name,
+            namespace=entry.namespace,
+            domain=entry.domain,
+            state=entry.state,
+            mode=plan.mode if plan is not None else None,
+            info=_promises(plan) if plan is not None else "",
+            error=entry.error,
+            kernel_memory=plan.memory.own + plan.memory.shared if plan is not None and entry.loaded else 0,
+            hooks=_hooks(plan, entry.loaded) if plan is not None else (),
+            selectors=self._counters(entry, plan) if plan is not None and entry.loaded else (),
+        )
+
+    def _counters(self, entry: _Entry, plan: Plan) -> Sequence[SelectorCounters]:
+        try:
+            rows = self._backend.statistics(entry.namespace, entry.name)
+        except LictorError:  # it is being changed just now
+            return ()
+        found = []
+        for row in rows:
+            hook = plan.hooks[row.hook]
+            rule = hook.rules[row.selector] if hook.rules else Rule(index=0)
+            counters = _actions(rule, row)
+            found.append(SelectorCounters(hook_name(hook), hook.index, rule.index, rule.label, counters))
+        return found
+
+
+def hook_name(hook: Hook) -> str:
+    """`kprobe:tcp_connect`, as the reference has it."""
+    return f"{_KIND.get(hook.section, hook.section.removesuffix('s'))}:{hook.function}"
+
+
+def _actions(rule: Rule, row: Counts) -> ActionCounters:
+    """Each enforcing action of a match either ran or was only counted."""
+    kinds = {action.kind for action in (*rule.actions, *rule.return_actions)}
+    ran = row.matches - row.monitored
+
+    def both(*wanted: ActionKind) -> tuple[int, int]:
+        return (ran, row.monitored) if kinds & set(wanted) else (0, 0)
+
+    signal, override = both(ActionKind.SIGKILL, ActionKind.SIGNAL), both(ActionKind.OVERRIDE)
+    notify, put = both(ActionKind.NOTIFY_ENFORCER), both(ActionKind.SET)
+    silent = row.matches if ActionKind.NO_POST in kinds else 0
+    return ActionCounters(row.posts, *signal, *override, *notify, *put, silent)
+
+
+def _hooks(plan: Plan, loaded: bool) -> tuple[HookStatus, ...]:
+    """One status per hook of the policy's text; a list of functions is one of them."""
+    groups: dict[tuple[str, int], list[Hook]] = {}
+    for hook in plan.hooks:
+        groups.setdefault((hook.section, hook.index), []).append(hook)
+    found = []
+    for (section, index), hooks in groups.items():
+        missing = sum(hook.missing for hook in hooks)
+        state = HookState.LOADED if loaded else HookState.UNSPECIFIED
+        if missing:
+            state = HookState.CALL_NOT_FOUND if missing == len(hooks) else HookState.PARTIAL_CALL_NOT_FOUND
+        names = [hook_name(hook) for hook in hooks[:_SHOWN]]
+        more = f" and {len(hooks) - _SHOWN} more" if len(hooks) > _SHOWN else ""
+        found.append(HookStatus(section, index, state, ", ".join(names) + more))
+    return tuple(found)
+
+
+_SHOWN = 4
+
+
+def _state(plan: Plan) -> PolicyState:
+    missing = any(hook.missing for hook in plan.hooks)
+    return PolicyState.PARTIALLY_ENABLED if missing else PolicyState.ENABLED
+
+
+def _promises(plan: Plan) -> str:
+    """What enforcement guarantees, hook by hook."""
+    return "; ".join(
+        f"{hook_name(hook)}: {hook.enforcement.guarantee.value}" for hook in plan.hooks if hook.enforcement is not None
+    )
+
+
+def _findings(compiled: Compiled, file: str) -> LictorError:
+    errors = [one for one in compiled.diagnostics if one.severity == "error"]
+    text = "\n".join(as_text(errors))
+    return LictorError(f"{file} is no policy that can be loaded here:\n{text}\n", "`lictor policy check` explains")
+
+
+def _shown(entry: _Entry) -> str:
+    return f"{entry.namespace}/{entry.name}" if entry.namespace else entry.name

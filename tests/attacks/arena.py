@@ -1,0 +1,55 @@
+"""What an attack needs around it: programs, places, busy CPUs."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import signal
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from attacks.attacker import Attacker
+from attacks.row import Attack, Ground
+
+THREADS = 4
+_NATIVE = Path(__file__).parent / "native"
+_FLAGS = {"first": ["-static", "-nostdlib"], "flip": ["-pthread"]}
+_numbers = itertools.count()
+
+
+def build(directory: Path) -> Path:
+    """Compile `native/` into the directory; what is there is taken as it is."""
+    directory.mkdir(parents=True, exist_ok=True)
+    for source in sorted(_NATIVE.glob("*.c")):
+        target = directory / source.stem
+        if not target.exists():
+            command = ["gcc", "-O1", "-Wall", *_FLAGS.get(source.stem, []), "-o", target, source]
+            subprocess.run(command, check=True)
+    return directory
+
+
+def attacker(attack: Attack, programs: Path, repetitions: int) -> Attacker:
+    """One that has prepared, and makes about so many attempts for what one costs."""
+    grounds = [Ground(next(_numbers), programs) for _ in range(THREADS)]
+    return Attacker(attack, grounds, max(1, -(-repetitions // (THREADS * attack.cost))))
+
+
+@contextmanager
+def busy() -> Iterator[None]:
+    """A process on each CPU that never stops computing."""
+    burners = [_burner() for _ in range(os.cpu_count() or 1)]
+    try:
+        yield
+    finally:
+        for burner in burners:
+            os.kill(burner, signal.SIGKILL)
+            os.waitpid(burner, 0)
+
+
+def _burner() -> int:
+    child = os.fork()
+    while not child:
+        pass
+    return child

@@ -1,0 +1,15 @@
+"""The programs of the attacks: built beforehand for VMs, where compiling takes long."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from attacks import arena
+
+
+@pytest.fixture(scope="session")
+def programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    given = os.environ.get("LICTOR_ATTACK_PROGRAMS")
+    return arena.build(Path(given) if given else tmp_path_factory.mktemp("programs"))

@@ -1,0 +1,72 @@
+"""Memory that must not become code. The effect: a function placed there ran."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from pathlib import Path
+
+from attacks.row import Attack, Ground, Strike
+from attacks.syscalls import MMAP, MPROTECT, attempt, call
+
+_CODE = b"\xb8\x2a\x00\x00\x00\xc3"  # return 42
+_PAGE = 4096
+_READ, _WRITE, _EXEC = 1, 2, 4
+_PRIVATE, _ANONYMOUS = 2, 32
+_run = ctypes.CFUNCTYPE(ctypes.c_int)
+_unmap = ctypes.CDLL(None).munmap
+_unmap.argtypes = (ctypes.c_void_p, ctypes.c_size_t)
+
+
+def _is_code(address: int) -> bool:
+    try:
+        return _run(address)() == 42
+    finally:
+        _unmap(address, _PAGE)
+
+
+def mapped(ground: Ground) -> Strike:
+    path = Path(f"/var/tmp/code-{ground.number}")
+    path.write_bytes(_CODE)
+    descriptor = os.open(path, os.O_RDONLY)
+    return attempt(lambda: _is_code(call(MMAP, 0, _PAGE, _READ | _EXEC, _PRIVATE, descriptor, 0)))
+
+
+def _writable() -> int:
+    address = call(MMAP, 0, _PAGE, _READ | _WRITE, _PRIVATE | _ANONYMOUS, -1, 0)
+    ctypes.memmove(address, _CODE, len(_CODE))
+    return address
+
+
+def protected(ground: Ground) -> Strike:
+    del ground
+
+    def strike() -> bool:
+        address = _writable()
+        try:
+            call(MPROTECT, address, _PAGE, _READ | _EXEC)
+        except OSError:
+            _unmap(address, _PAGE)
+            return False
+        return _is_code(address)
+
+    return strike
+
+
+def mapped_writable(ground: Ground) -> Strike:
+    """Memory that is executable from the beginning never becomes so."""
+    del ground
+
+    def strike() -> bool:
+        address = call(MMAP, 0, _PAGE, _READ | _WRITE | _EXEC, _PRIVATE | _ANONYMOUS, -1, 0)
+        ctypes.memmove(address, _CODE, len(_CODE))
+        return _is_code(address)
+
+    return attempt(strike)
+
+
+ATTACKS = (
+    Attack("mmap of a file for execution", "memory/deny-mapping", mapped),
+    Attack("mprotect for execution", "memory/deny-mprotect", protected),
+    Attack("mmap of executable memory", "memory/deny-mprotect", mapped_writable, detour=True),
+)

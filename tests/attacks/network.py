@@ -1,0 +1,299 @@
+"""What must not leave, or be offered. The effect: a listening peer received it.
+
+All of it happens in a network namespace of the attacker's own, whose loopback has the addresses of the policies.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import socket
+import struct
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+from attacks.row import Attack, Ground, Strike
+from attacks.syscalls import UNSHARE, attempt, call, refused
+
+FORBIDDEN, FORBIDDEN6 = "198.51.100.7", "2001:db8::7"
+_MAPPED = f"::ffff:{FORBIDDEN}"
+_FORBIDDEN_PORT = 4444
+_NEWNET = 0x40000000
+_FASTOPEN = 0x20000000
+_DONTWAIT = socket.MSG_DONTWAIT
+Address = tuple[str, int]
+_SETUP = f"""link set lo up
+address add {FORBIDDEN}/32 dev lo
+address add {FORBIDDEN6}/128 dev lo nodad
+"""
+
+
+def enter() -> None:
+    """Make the namespace; all threads started later are in it."""
+    call(UNSHARE, _NEWNET)
+    subprocess.run(["ip", "-batch", "-"], input=_SETUP, text=True, check=True)
+    settings = Path("/proc/sys/net/ipv4")
+    (settings / "tcp_fastopen").write_text("1027")  # without a cookie
+    (settings / "conf/lo/accept_local").write_text("1")  # packets made by hand come in from ourselves
+
+
+def _listener(family: int, address: str, port: int = 0) -> socket.socket:
+    peer = socket.socket(family, socket.SOCK_STREAM)
+    peer.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    peer.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    peer.bind((address, port))
+    peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_FASTOPEN, 64)
+    peer.listen(64)
+    peer.setblocking(False)
+    return peer
+
+
+def _receiver(family: int, address: str, port: int = 0) -> socket.socket:
+    peer = socket.socket(family, socket.SOCK_DGRAM)
+    peer.bind((address, port))
+    peer.setblocking(False)
+    return peer
+
+
+def _received(peer: socket.socket, mark: bytes) -> bool:
+    """Whether the mark is among what came in. On loopback a packet is there when the sender's call returns."""
+    try:
+        while True:
+            if mark in peer.recv(4096):
+                return True
+    except BlockingIOError:
+        return False
+
+
+def _accepted(peer: socket.socket) -> bool:
+    try:
+        while True:
+            accepted, _ = peer.accept()
+            accepted.close()
+            return True
+    except BlockingIOError:
+        return False
+
+
+def _connects(family: int, listen: str, target: str, port: int = 0) -> Strike:
+    peer = _listener(family, listen, port)
+    number = peer.getsockname()[1]
+    own = socket.AF_INET6 if ":" in target else socket.AF_INET
+
+    def strike() -> bool:
+        with socket.socket(own, socket.SOCK_STREAM) as client:
+            client.settimeout(5)
+            refused(lambda: client.connect((target, number)))
+            return _accepted(peer)
+
+    return strike
+
+
+def connected(ground: Ground) -> Strike:
+    del ground
+    return _connects(socket.AF_INET, FORBIDDEN, FORBIDDEN)
+
+
+def connected6(ground: Ground) -> Strike:
+    del ground
+    return _connects(socket.AF_INET6, FORBIDDEN6, FORBIDDEN6)
+
+
+def connected_mapped(ground: Ground) -> Strike:
+    del ground
+    return _connects(socket.AF_INET, FORBIDDEN, _MAPPED)
+
+
+def connected_to_port(ground: Ground) -> Strike:
+    return _connects(socket.AF_INET, f"127.0.1.{ground.number % 200 + 1}", f"127.0.1.{ground.number % 200 + 1}", 4444)
+
+
+def _sends(family: int, address: str, send: Callable[[Address, bytes], object]) -> Strike:
+    peer = _receiver(family, address)
+    target = (address, peer.getsockname()[1])
+
+    def strike() -> bool:
+        mark = os.urandom(8)
+        refused(lambda: send(target, mark))
+        return _received(peer, mark)
+
+    return strike
+
+
+def _datagram(family: int) -> Callable[[Address, bytes], object]:
+    client = socket.socket(family, socket.SOCK_DGRAM)
+    return lambda target, mark: client.sendto(mark, target)
+
+
+def sent(ground: Ground) -> Strike:
+    del ground
+    return _sends(socket.AF_INET, FORBIDDEN, _datagram(socket.AF_INET))
+
+
+def sent6(ground: Ground) -> Strike:
+    del ground
+    return _sends(socket.AF_INET6, FORBIDDEN6, _datagram(socket.AF_INET6))
+
+
+def sent_mapped(ground: Ground) -> Strike:
+    del ground
+    client = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+    return _sends(socket.AF_INET, FORBIDDEN, lambda target, mark: client.sendto(mark, (_MAPPED, target[1])))
+
+
+def sent_without_family(ground: Ground) -> Strike:
+    """UDP takes an address without a family for one of IPv4."""
+    del ground
+    client = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+
+    def send(target: Address, mark: bytes) -> None:
+        address = struct.pack("<H", 0) + struct.pack(">H", target[1]) + socket.inet_aton(target[0]) + bytes(8)
+        where = ctypes.create_string_buffer(address, 16)
+        call(44, client.fileno(), mark, len(mark), 0, where, 16)
+
+    return _sends(socket.AF_INET, FORBIDDEN, send)
+
+
+def _established(kind: int) -> Strike:
+    peer = _listener(socket.AF_INET, FORBIDDEN) if kind == socket.SOCK_STREAM else _receiver(socket.AF_INET, FORBIDDEN)
+    client = socket.socket(socket.AF_INET, kind)
+    client.connect(peer.getsockname())
+    other = peer.accept()[0] if kind == socket.SOCK_STREAM else peer
+    other.setblocking(False)
+
+    def strike() -> bool:
+        mark = os.urandom(8)
+        refused(lambda: client.send(mark))
+        return _received(other, mark)
+
+    return strike
+
+
+def sent_over_a_connection(ground: Ground) -> Strike:
+    del ground
+    return _established(socket.SOCK_STREAM)
+
+
+def sent_by_a_connected_socket(ground: Ground) -> Strike:
+    del ground
+    return _established(socket.SOCK_DGRAM)
+
+
+def fast_open(ground: Ground) -> Strike:
+    del ground
+    peer = _listener(socket.AF_INET, FORBIDDEN)
+
+    def strike() -> bool:
+        mark = os.urandom(8)
+        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as client:
+            refused(lambda: client.sendto(mark, _FASTOPEN, peer.getsockname()))
+            try:
+                accepted, _ = peer.accept()
+            except BlockingIOError:
+                return False
+            with accepted:
+                accepted.setblocking(False)
+                return _received(accepted, mark)
+
+    return strike
+
+
+def bound(ground: Ground) -> Strike:
+    address = f"127.0.2.{ground.number % 200 + 1}"
+
+    def strike() -> bool:
+        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as server:
+            server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            refused(lambda: server.bind((address, _FORBIDDEN_PORT)))
+            return bool(server.getsockname()[1] == _FORBIDDEN_PORT)
+
+    return strike
+
+
+def listening(ground: Ground) -> Strike:
+    address = f"127.0.3.{ground.number % 200 + 1}"
+    server = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    server.bind((address, _FORBIDDEN_PORT))
+
+    def strike() -> bool:
+        refused(lambda: server.listen(16))
+        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as client:
+            client.settimeout(5)
+            return client.connect_ex((address, _FORBIDDEN_PORT)) == 0
+
+    return strike
+
+
+def _udp_packet(target: Address, mark: bytes) -> bytes:
+    return struct.pack(">HHHH", 40000, target[1], 8 + len(mark), 0) + mark
+
+
+def raw_socket(ground: Ground) -> Strike:
+    del ground
+
+    def send(target: Address, mark: bytes) -> None:
+        with socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_UDP) as raw:
+            raw.sendto(_udp_packet(target, mark), (target[0], 0))
+
+    return _sends(socket.AF_INET, FORBIDDEN, send)
+
+
+def _frame(target: Address, mark: bytes) -> bytes:
+    segment = _udp_packet(target, mark)
+    head = struct.pack(
+        ">BBHHHBBH4s4s", 0x45, 0, 20 + len(segment), 1, 0, 64, socket.IPPROTO_UDP, 0,
+        socket.inet_aton(target[0]), socket.inet_aton(target[0]),
+    )  # fmt: skip
+    words = struct.unpack(">10H", head)
+    total = sum(words)
+    while total >> 16:
+        total = (total & 0xFFFF) + (total >> 16)
+    return bytes(12) + b"\x08\x00" + head[:10] + struct.pack(">H", ~total & 0xFFFF) + head[12:] + segment
+
+
+def packet_socket(ground: Ground) -> Strike:
+    del ground
+
+    def send(target: Address, mark: bytes) -> None:
+        with socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as packets:
+            packets.sendto(_frame(target, mark), ("lo", 0))
+
+    return _sends(socket.AF_INET, FORBIDDEN, send)
+
+
+def packet_socket_made_before(ground: Ground) -> Strike:
+    del ground
+    packets = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
+    return _sends(
+        socket.AF_INET, FORBIDDEN, lambda target, mark: packets.sendto(_frame(target, mark), ("lo", 0))
+    )
+
+
+def protocol(ground: Ground) -> Strike:
+    """A UDP-Lite socket."""
+    del ground
+    return attempt(lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM, 136).close() is None)
+
+
+ATTACKS = (
+    Attack("connect", "network/deny-connect", connected, host=True),
+    Attack("connect, IPv6", "network/deny-connect", connected6, host=True),
+    Attack("connect to a mapped address", "network/deny-connect", connected_mapped, host=True),
+    Attack("connect with fast open", "network/deny-connect", fast_open, host=True),
+    Attack("connect to a port", "network/deny-connect-port", connected_to_port, host=True),
+    Attack("sendto", "network/deny-sendto", sent, host=True),
+    Attack("sendto, IPv6", "network/deny-sendto", sent6, host=True),
+    Attack("sendto to a mapped address", "network/deny-sendto", sent_mapped, host=True),
+    Attack("sendto without a family", "network/deny-sendto", sent_without_family, host=True),
+    Attack("send over a connection made before", "network/deny-send", sent_over_a_connection),
+    Attack("send by a socket connected before", "network/deny-send", sent_by_a_connected_socket),
+    Attack("bind", "network/deny-bind", bound, host=True),
+    Attack("listen", "network/deny-listen", listening),
+    Attack("raw socket", "network/deny-raw", raw_socket, host=True),
+    Attack("packet socket", "network/deny-packet", packet_socket, host=True),
+    Attack("socket of a protocol", "network/deny-protocol", protocol, host=True),
+    Attack("packet to a forbidden network", "network/deny-send", packet_socket_made_before, detour=True),
+    Attack("raw packet to a forbidden network", "network/deny-connect", raw_socket, detour=True),
+)

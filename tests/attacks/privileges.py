@@ -1,0 +1,231 @@
+"""Identities, capabilities, namespaces, and other processes' memory."""
+
+from __future__ import annotations
+
+import ctypes
+import mmap
+import os
+import signal
+import struct
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+from attacks.row import WITH_OVERRIDE, Attack, Ground, Strike
+from attacks.syscalls import (
+    CAPGET,
+    CAPSET,
+    PROCESS_VM_WRITEV,
+    PTRACE,
+    SETGROUPS,
+    SETNS,
+    SETRESGID,
+    SETRESUID,
+    UNSHARE,
+    attempt,
+    call,
+    in_child,
+    refused,
+)
+
+_OTHER = 1000
+_NEWUTS, _NEWUSER = 0x04000000, 0x10000000
+_SYS_PTRACE = 19
+_ATTACH, _DETACH = 16, 17
+_WALL = 0x40000000
+
+
+def user_changed(ground: Ground) -> Strike:
+    del ground
+
+    def strike() -> bool:
+        refused(lambda: call(SETRESUID, -1, _OTHER, -1))  # of this thread alone
+        return os.geteuid() == _OTHER and call(SETRESUID, -1, 0, -1) == 0
+
+    return strike
+
+
+def group_changed(ground: Ground) -> Strike:
+    del ground
+
+    def strike() -> bool:
+        refused(lambda: call(SETRESGID, -1, _OTHER, -1))
+        return os.getegid() == _OTHER and call(SETRESGID, -1, 0, -1) == 0
+
+    return strike
+
+
+def groups_changed(ground: Ground) -> Strike:
+    del ground
+    groups = ctypes.create_string_buffer(struct.pack("<I", _OTHER), 4)
+
+    def strike() -> bool:
+        refused(lambda: call(SETGROUPS, 1, groups))
+        return os.getgroups() == [_OTHER] and call(SETGROUPS, 0, None) == 0
+
+    return strike
+
+
+def _effective(capability: int, wanted: bool) -> bool:
+    """Set or drop an effective capability of this thread; whether it is there afterwards."""
+    header = ctypes.create_string_buffer(struct.pack("<Ii", 0x20080522, 0), 8)
+    sets = ctypes.create_string_buffer(24)
+    call(CAPGET, header, sets)
+    words = list(struct.unpack("<6I", sets.raw))
+    words[0] = words[0] | 1 << capability if wanted else words[0] & ~(1 << capability)
+    refused(lambda: call(CAPSET, header, ctypes.create_string_buffer(struct.pack("<6I", *words), 24)))
+    call(CAPGET, header, sets)
+    return bool(struct.unpack("<6I", sets.raw)[0] & 1 << capability)
+
+
+def capability_raised(ground: Ground) -> Strike:
+    del ground
+
+    def strike() -> bool:
+        _effective(_SYS_PTRACE, False)
+        return _effective(_SYS_PTRACE, True)
+
+    return strike
+
+
+def _namespace(kind: str) -> str:
+    return os.readlink(f"/proc/thread-self/ns/{kind}")
+
+
+def user_namespace(ground: Ground) -> Strike:
+    del ground
+
+    def change() -> bool:
+        before = _namespace("user")
+        refused(lambda: call(UNSHARE, _NEWUSER))
+        return _namespace("user") != before
+
+    return lambda: in_child(change)
+
+
+def unshared(ground: Ground) -> Strike:
+    del ground
+
+    def change() -> bool:
+        before = _namespace("uts")
+        refused(lambda: call(UNSHARE, _NEWUTS))
+        return _namespace("uts") != before
+
+    return lambda: in_child(change)
+
+
+def joined(ground: Ground) -> Strike:
+    """Joins a namespace made before by a thread that then ends; the descriptor keeps it."""
+    del ground
+    kept: list[int] = []
+
+    def make() -> None:
+        call(UNSHARE, _NEWUTS)
+        kept.append(os.open("/proc/thread-self/ns/uts", os.O_RDONLY))
+
+    maker = threading.Thread(target=make)
+    maker.start()
+    maker.join()
+
+    def change() -> bool:
+        before = _namespace("uts")
+        refused(lambda: call(SETNS, kept[0], 0))
+        return _namespace("uts") != before
+
+    return lambda: in_child(change)
+
+
+class _Victim:
+    """A process that shares a page with us, so that what is written into its memory can be seen from here."""
+
+    def __init__(self) -> None:
+        self.page = mmap.mmap(-1, 4096)
+        self.address = ctypes.addressof(ctypes.c_char.from_buffer(self.page))
+        self.pid = os.fork()
+        if not self.pid:
+            ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # dies with us
+            while True:
+                signal.pause()
+
+
+def _writes(write: Callable[[_Victim, bytes], object]) -> Strike:
+    victim = _Victim()
+
+    def strike() -> bool:
+        mark = os.urandom(8)
+        refused(lambda: write(victim, mark))
+        return victim.page[:8] == mark
+
+    return strike
+
+
+def memory_written(ground: Ground) -> Strike:
+    del ground
+
+    def write(victim: _Victim, mark: bytes) -> None:
+        here = ctypes.create_string_buffer(mark, 8)
+        local = ctypes.create_string_buffer(struct.pack("<QQ", ctypes.addressof(here), 8), 16)
+        remote = ctypes.create_string_buffer(struct.pack("<QQ", victim.address, 8), 16)
+        call(PROCESS_VM_WRITEV, victim.pid, local, 1, remote, 1, 0)
+
+    return _writes(write)
+
+
+def memory_written_through_proc(ground: Ground) -> Strike:
+    del ground
+
+    def write(victim: _Victim, mark: bytes) -> None:
+        with open(f"/proc/{victim.pid}/mem", "r+b", buffering=0) as memory:
+            os.pwrite(memory.fileno(), mark, victim.address)
+
+    return _writes(write)
+
+
+def memory_written_as_before(ground: Ground) -> Strike:
+    """Through a descriptor that was opened before: it is asked about when it is opened."""
+    del ground
+    opened: dict[int, int] = {}
+    victim = _Victim()
+    opened[victim.pid] = os.open(f"/proc/{victim.pid}/mem", os.O_RDWR)
+
+    def strike() -> bool:
+        mark = os.urandom(8)
+        refused(lambda: os.pwrite(opened[victim.pid], mark, victim.address))
+        return victim.page[:8] == mark
+
+    return strike
+
+
+def traced(ground: Ground) -> Strike:
+    del ground
+    victim = _Victim()
+
+    def strike() -> bool:
+        if refused(lambda: call(PTRACE, _ATTACH, victim.pid, 0, 0)):
+            return "TracerPid:\t0\n" not in Path(f"/proc/{victim.pid}/status").read_text()
+        os.waitpid(victim.pid, _WALL)
+        seen = f"TracerPid:\t{threading.get_native_id()}\n" in Path(f"/proc/{victim.pid}/status").read_text()
+        call(PTRACE, _DETACH, victim.pid, 0, 0)
+        return seen
+
+    return attempt(strike)
+
+
+ATTACKS = (
+    Attack("setuid", "privileges/deny-setuid", user_changed),
+    Attack("setgid", "privileges/deny-setgid", group_changed),
+    Attack("setgroups", "privileges/deny-setgid", groups_changed),
+    Attack("capset", "privileges/deny-capset", capability_raised),
+    Attack("gained capabilities", "privileges/deny-gained-capabilities", capability_raised),
+    Attack("user namespace", "namespaces/deny-user", user_namespace, cost=8),
+    Attack("unshare", "namespaces/deny-unshare", unshared, kernels=WITH_OVERRIDE, cost=8),
+    Attack("setns", "namespaces/deny-setns", joined, kernels=WITH_OVERRIDE, cost=8),
+    Attack("unshare, by capability", "privileges/deny-sys-admin", unshared, cost=8),
+    Attack("setns, by capability", "privileges/deny-sys-admin", joined, cost=8),
+    Attack("unshare, killed", "namespaces/kill-unshare", unshared, cost=8, kills=True),
+    Attack("setns, killed", "namespaces/kill-setns", joined, cost=8, kills=True),
+    Attack("process_vm_writev", "processes/deny-ptrace", memory_written),
+    Attack("write to /proc/PID/mem", "processes/deny-ptrace", memory_written_through_proc),
+    Attack("write to /proc/PID/mem opened before", "processes/deny-ptrace", memory_written_as_before, detour=True),
+    Attack("ptrace", "processes/deny-ptrace", traced, cost=2),
+)

@@ -1,0 +1,51 @@
+"""What an attack is: a policy of the library, and a way to do what it forbids."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+Strike = Callable[[], bool]
+"""One attempt. Whether the effect is there; an attempt that was refused has none."""
+
+LIBRARY = Path(__file__).parents[2] / "policies" / "library"
+ALL_KERNELS = ("6.1", "6.12", "6.12-lictor")
+WITH_OVERRIDE = ("6.12-lictor",)  # where functions can be made to fail (CONFIG_FUNCTION_ERROR_INJECTION)
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """Where one thread of an attack works. `number` is different for each thread of all attackers."""
+
+    number: int
+    programs: Path
+
+    def program(self, name: str) -> str:
+        """A built program of `native/`."""
+        return str(self.programs / name)
+
+
+Prepare = Callable[[Ground], Strike]
+"""Everything that happens before the policy is there: files made, descriptors opened, connections established."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attack:
+    """`policy` is a path in the library without `.yaml`. `kernels`: where it can be tried. `detour`: it is known to get
+    around the policy, and docs/limits.md says so. `cost`: how many plain attempts one of these takes the time of.
+    `host`: works in the test's own network namespace, and can be refused under lockdown.
+    """
+
+    name: str
+    policy: str
+    prepare: Prepare
+    kernels: tuple[str, ...] = ALL_KERNELS
+    detour: bool = False
+    kills: bool = False
+    cost: int = 1
+    host: bool = False
+
+    @property
+    def policy_file(self) -> Path:
+        return LIBRARY / f"{self.policy}.yaml"

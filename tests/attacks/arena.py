@@ -25,7 +25,7 @@ def build(directory: Path) -> Path:
     for source in sorted(_NATIVE.glob("*.c")):
         target = directory / source.stem
         if not target.exists():
-            command = ["gcc", "-O1", "-Wall", *_FLAGS.get(source.stem, []), "-o", target, source]
+            command = ["gcc", "-O1", "-Wall", *_FLAGS.get(source.stem, []), "-o", str(target), str(source)]
             subprocess.run(command, check=True)
     return directory
 

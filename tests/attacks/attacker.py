@@ -9,7 +9,6 @@ import sys
 import threading
 import traceback
 from dataclasses import dataclass
-from typing import BinaryIO
 
 import msgspec
 
@@ -39,10 +38,10 @@ class Attacker:
         self.pid = os.fork()
         if not self.pid:
             os.close(self._go)
-            _live(attack, grounds, strikes, open(heard, "rb"), open(tells, "wb"))
+            _live(attack, grounds, strikes, heard, tells)
         os.close(heard)
         os.close(tells)
-        self._said = open(said, "rb")
+        self._said = os.fdopen(said, "rb")
         if self._said.readline() != b"ready\n":
             raise AssertionError(f"{self._name}: it could not be prepared: {self._said.read().decode()}")
 
@@ -60,8 +59,9 @@ class Attacker:
         return report
 
 
-def _live(attack: Attack, grounds: list[Ground], strikes: int, go: BinaryIO, tells: BinaryIO) -> None:
+def _live(attack: Attack, grounds: list[Ground], strikes: int, heard: int, said: int) -> None:
     """The life of the attacker; does not return."""
+    go, tells = os.fdopen(heard, "rb"), os.fdopen(said, "wb")
     try:
         sys.setswitchinterval(_SWITCH_S)
         if attack in network.ATTACKS:

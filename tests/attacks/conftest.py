@@ -1,4 +1,6 @@
-"""The programs of the attacks: built beforehand for VMs, where compiling takes long."""
+"""The programs of the attacks: built beforehand for VMs, where compiling takes long. Only there is everything attacked:
+`tests/vm/test_attacks.py` runs this folder in them.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +8,11 @@ import os
 from pathlib import Path
 
 import pytest
+
 from attacks import arena
+
+if "LICTOR_ATTACKED_KERNEL" not in os.environ:
+    collect_ignore_glob = ["test_*.py"]
 
 
 @pytest.fixture(scope="session")

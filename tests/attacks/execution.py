@@ -31,9 +31,7 @@ def _ran(spawn: Spawn) -> Strike:
 
 
 def _by_path(path: str) -> Strike:
-    return _ran(
-        lambda out: os.posix_spawn(path, [path], _ENVIRONMENT, file_actions=[(os.POSIX_SPAWN_DUP2, out, _OUT)])
-    )
+    return _ran(lambda out: os.posix_spawn(path, [path], _ENVIRONMENT, file_actions=[(os.POSIX_SPAWN_DUP2, out, _OUT)]))
 
 
 def _by_descriptor(descriptor: int) -> Strike:

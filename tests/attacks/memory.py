@@ -20,7 +20,7 @@ _unmap.argtypes = (ctypes.c_void_p, ctypes.c_size_t)
 
 def _is_code(address: int) -> bool:
     try:
-        return _run(address)() == 42
+        return bool(_run(address)() == 42)
     finally:
         _unmap(address, _PAGE)
 

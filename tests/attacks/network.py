@@ -266,15 +266,18 @@ def packet_socket(ground: Ground) -> Strike:
 def packet_socket_made_before(ground: Ground) -> Strike:
     del ground
     packets = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
-    return _sends(
-        socket.AF_INET, FORBIDDEN, lambda target, mark: packets.sendto(_frame(target, mark), ("lo", 0))
-    )
+    return _sends(socket.AF_INET, FORBIDDEN, lambda target, mark: packets.sendto(_frame(target, mark), ("lo", 0)))
 
 
 def protocol(ground: Ground) -> Strike:
     """A UDP-Lite socket."""
     del ground
-    return attempt(lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM, 136).close() is None)
+
+    def strike() -> bool:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM, 136):
+            return True
+
+    return attempt(strike)
 
 
 ATTACKS = (

@@ -6,11 +6,12 @@ import os
 from pathlib import Path
 
 import pytest
+
 from attacks import arena
 from attacks.row import Attack
 from attacks.table import ATTACKS
 
-KERNEL = os.environ.get("LICTOR_ATTACKED_KERNEL", "")  # set where everything may be attacked: in a VM
+KERNEL = os.environ["LICTOR_ATTACKED_KERNEL"]
 REPETITIONS = int(os.environ.get("LICTOR_ATTACKS", "50"))
 
 

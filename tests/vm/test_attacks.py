@@ -1,0 +1,28 @@
+"""The attacks under stock Debian kernels, under those in $LICTOR_TEST_KERNELS, and on one CPU with full preemption."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from attacks import arena
+
+ROOT = Path(__file__).parents[2]
+OWN = sorted(path.name for path in Path(os.environ.get("LICTOR_TEST_KERNELS", "/nonexistent")).glob("*/"))
+PREEMPTED = ("--smp", "1", "--append", "preempt=full")
+
+
+@pytest.mark.parametrize("words", [(), PREEMPTED], ids=["", "preempt=full"])
+@pytest.mark.parametrize("kernel", ["6.1", "6.12", *OWN])
+def test_attacks(kernel: str, words: tuple[str, ...]) -> None:
+    programs = arena.build(ROOT / "build" / "attacks")
+    inner = ["env", f"LICTOR_ATTACKED_KERNEL={kernel}", f"LICTOR_ATTACK_PROGRAMS={programs}"]
+    inner += [sys.executable, "-B", "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/attacks"]
+    command = [sys.executable, "tools/vm.py", "run", "--kernel", kernel, "--timeout", "900", *words, "--", *inner]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"under {kernel}:\n{done.stdout[-8000:]}\n{done.stderr[-4000:]}"
+    assert " passed" in done.stdout
+    print(done.stdout)

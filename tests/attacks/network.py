@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import select
 import socket
 import struct
 import subprocess
@@ -21,7 +22,7 @@ _MAPPED = f"::ffff:{FORBIDDEN}"
 _FORBIDDEN_PORT = 4444
 _NEWNET = 0x40000000
 _FASTOPEN = 0x20000000
-_DONTWAIT = socket.MSG_DONTWAIT
+_SOON_S = 0.5  # until what was sent over loopback must be there
 Address = tuple[str, int]
 _SETUP = f"""link set lo up
 address add {FORBIDDEN}/32 dev lo
@@ -56,24 +57,21 @@ def _receiver(family: int, address: str, port: int = 0) -> socket.socket:
     return peer
 
 
-def _received(peer: socket.socket, mark: bytes) -> bool:
-    """Whether the mark is among what came in. On loopback a packet is there when the sender's call returns."""
-    try:
-        while True:
-            if mark in peer.recv(4096):
-                return True
-    except BlockingIOError:
-        return False
-
-
-def _accepted(peer: socket.socket) -> bool:
-    try:
-        while True:
-            accepted, _ = peer.accept()
-            accepted.close()
+def _received(peer: socket.socket, mark: bytes, sent: bool) -> bool:
+    """Whether the mark is among what came in, now or, if it was sent, soon."""
+    while select.select([peer], [], [], _SOON_S if sent else 0)[0]:
+        if mark in peer.recv(4096):
             return True
-    except BlockingIOError:
-        return False
+    return False
+
+
+def _accepted(peer: socket.socket, sent: bool) -> socket.socket | None:
+    """A connection that came in."""
+    if not select.select([peer], [], [], _SOON_S if sent else 0)[0]:
+        return None
+    accepted, _ = peer.accept()
+    accepted.setblocking(False)
+    return accepted
 
 
 def _connects(family: int, listen: str, target: str, port: int = 0) -> Strike:
@@ -84,8 +82,11 @@ def _connects(family: int, listen: str, target: str, port: int = 0) -> Strike:
     def strike() -> bool:
         with socket.socket(own, socket.SOCK_STREAM) as client:
             client.settimeout(5)
-            refused(lambda: client.connect((target, number)))
-            return _accepted(peer)
+            made = not refused(lambda: client.connect((target, number)))
+            accepted = _accepted(peer, made)
+            if accepted:
+                accepted.close()
+            return accepted is not None
 
     return strike
 
@@ -115,8 +116,8 @@ def _sends(family: int, address: str, send: Callable[[Address, bytes], object]) 
 
     def strike() -> bool:
         mark = os.urandom(8)
-        refused(lambda: send(target, mark))
-        return _received(peer, mark)
+        sent = not refused(lambda: send(target, mark))
+        return _received(peer, mark, sent)
 
     return strike
 
@@ -164,8 +165,8 @@ def _established(kind: int) -> Strike:
 
     def strike() -> bool:
         mark = os.urandom(8)
-        refused(lambda: client.send(mark))
-        return _received(other, mark)
+        sent = not refused(lambda: client.send(mark))
+        return _received(other, mark, sent)
 
     return strike
 
@@ -187,14 +188,12 @@ def fast_open(ground: Ground) -> Strike:
     def strike() -> bool:
         mark = os.urandom(8)
         with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as client:
-            refused(lambda: client.sendto(mark, _FASTOPEN, peer.getsockname()))
-            try:
-                accepted, _ = peer.accept()
-            except BlockingIOError:
+            sent = not refused(lambda: client.sendto(mark, _FASTOPEN, peer.getsockname()))
+            accepted = _accepted(peer, sent)
+            if accepted is None:
                 return False
             with accepted:
-                accepted.setblocking(False)
-                return _received(accepted, mark)
+                return _received(accepted, mark, sent)
 
     return strike
 

@@ -33,6 +33,7 @@ _SOURCES = {
     Source.USDT: "argument",
 }
 _NAMESPACES = {number: name for name, number in NAMESPACES.items()}
+_PARTS_OF_CRED = ("cap_effective", "cap_inheritable", "cap_permitted")
 _SETS = {number: name for name, number in CAPABILITY_SETS.items()}
 
 
@@ -94,8 +95,6 @@ def _enforcement(found: Enforcement) -> Iterator[str]:
 
 def _read(read: Read) -> str:
     parts = [_named(read), f"as {read.type}"]
-    if read.resolve and read.source is not Source.REGISTER:
-        parts.append(f"at {read.resolve}")
     if read.size_index is not None:
         parts.append(f"as many bytes as argument {read.size_index} says")
     if read.max_bytes:
@@ -112,10 +111,13 @@ def _named(read: Read) -> str:
     if read.source is Source.RETURN:
         return "return value"
     if read.source is Source.CURRENT_TASK:
-        return "current task"
+        return f"{read.resolve} of the current task"
     if read.source is Source.REGISTER:
         return f"register {read.resolve}"
-    return f"{_SOURCES[read.source]} {read.written_index}"
+    named = f"{_SOURCES[read.source]} {read.written_index}"
+    if read.type in _PARTS_OF_CRED:
+        return f"{read.type} of {named}"
+    return f"{read.resolve} of {named}" if read.resolve else named
 
 
 def _rule(plan: Plan, hook: Hook, rule: Rule) -> Iterator[str]:

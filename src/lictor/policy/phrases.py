@@ -7,6 +7,7 @@ from itertools import islice
 
 from lictor.catalog.files import FILE_TYPES
 from lictor.catalog.sockets import FAMILIES, PROTOCOLS, TCP_STATES
+from lictor.catalog.types import TYPES
 from lictor.policy.plan import Action, ActionKind, Filter, OperandSet, Plan, RateScope, Read, SetKind
 
 # operator -> (as it is, negated)
@@ -56,12 +57,23 @@ def operand(plan: Plan, one: Filter, read: Read) -> str:
         return listed(islice((text(word) for word in kept.texts), 2000))
     ranges = one.ranges or kept.ranges
     if ranges:
-        return listed(f"{show(low)} to {show(high)}" if low != high else show(low) for low, high in ranges)
+        return listed(_range(low, high, show, read) for low, high in ranges)
     return listed(show(number) for number in one.numbers or kept.numbers)
 
 
 def _number(read: Read) -> Callable[[int], str]:
     return hex if read.type.startswith(("cap_", "kernel_cap")) else str
+
+
+def _range(low: int, high: int, show: Callable[[int], str], read: Read) -> str:
+    row = TYPES[read.type]
+    if low == high:
+        return show(low)
+    if row.bits and low == -(1 << row.bits - 1) * row.signed:
+        return f"at most {show(high)}"
+    if row.bits and high == (1 << row.bits - row.signed) - 1:
+        return f"at least {show(low)}"
+    return f"{show(low)} to {show(high)}"
 
 
 def _by_number(names: dict[str, int]) -> dict[int, str]:

@@ -9,12 +9,9 @@ from __future__ import annotations
 import codecs
 import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import yaml
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 MAX_BYTES = 4 << 20
 MAX_NODES = 500_000  # aliases counted as often as they are used
@@ -317,13 +314,9 @@ def _start(event: Any) -> Node:
     return Node(event.start_mark.line + 1, event.start_mark.column + 1)
 
 
-def walk(node: Node) -> Iterator[Node]:
-    """Every node of a tree, parents first."""
-    stack = [node]
-    while stack:
-        one = stack.pop()
-        yield one
-        if isinstance(one, Mapping):
-            stack.extend(reversed(one.entries.values()))
-        elif isinstance(one, Sequence):
-            stack.extend(reversed(one.items))
+def inside(at: Node, text: str, offset: int) -> Node:
+    """The place `offset` characters into a scalar's text; its beginning if the text has several lines."""
+    if "\n" in text:
+        return at
+    quote = 0 if isinstance(at, Scalar) and at.plain else 1
+    return Node(at.line, at.column + quote + offset)

@@ -49,7 +49,7 @@ WRONG_ARGUMENTS = [
     ("    - {index: 1, type: §int64}", "type-differs", "32 bits", "use `int32`"),
     ("    - {index: 1, type: §file}", "type-mismatch", "no pointer", "use `int32`"),
     ("    - {index: 0, type: §fil}", "unknown-value", "`fil`", "did you mean `file`?"),
-    ("    - {index: 0, type: string, resolve: §f_path.dentrie}", "bad-resolve", "dentrie", "`dentry`"),
+    ("    - {index: 0, type: string, resolve: f_path.§dentrie}", "bad-resolve", "dentrie", "`dentry`"),
     ("    - {index: 0, type: string, btfType: §fil, resolve: x}", "bad-resolve", "`fil`", "`file`"),
     ("    - {index: 0, source: §current_task, resolve: comm}", "conflict", "`data`", "move it"),
     ("    - {index: 0, type: file, returnCopy: §true}", "no-return", "", "return: true"),

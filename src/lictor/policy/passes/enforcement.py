@@ -59,11 +59,21 @@ def _of_rule(draft: Draft, hook: HookDraft, rule: Rule) -> Enforcement | None:
     if ActionKind.OVERRIDE in kinds:
         return _of_override(draft, hook, rule, ways)
     if ActionKind.NOTIFY_ENFORCER in kinds and draft.enforcer:
+        if _is_elsewhere(draft, hook):
+            reason = f"no enforcer is on `{hook.function}`: the next call that has one is hit"
+            return Enforcement(method=None, guarantee=Guarantee.NONE, reason=reason, bypasses=ways)
         worst = max((call.enforcement for call in draft.enforcer), key=lambda one: _ORDER.index(one.guarantee))
         return msgspec.structs.replace(worst, bypasses=(*ways, *worst.bypasses))
     if ActionKind.SET in kinds:
         return Enforcement(method=None, guarantee=Guarantee.BEST_EFFORT, reason="the program may write it again")
     return _of_signal(hook, actions, ways)
+
+
+def _is_elsewhere(draft: Draft, hook: HookDraft) -> bool:
+    """A system call leaves a note that only other system calls act on; a `security_…` function may lie on its way."""
+    functions = [call.function for call in draft.enforcer]
+    inner = any(function.startswith("security_") for function in functions)
+    return hook.kind is HookKind.SYSCALL and hook.function not in functions and not inner
 
 
 def _of_override(draft: Draft, hook: HookDraft, rule: Rule, ways: tuple[str, ...]) -> Enforcement:
@@ -132,6 +142,8 @@ def _report(draft: Draft, hook: HookDraft, found: Enforcement) -> None:
         what = f"`{known.name}` may still happen" if known else "what it was doing may still happen"
         hint = "add `Override` to prevent it" if hook.kind is not HookKind.TRACEPOINT else "an LSM hook can prevent it"
         problems.add("kill-without-deny", hook.at, f"the process is killed, but {what}", hint=hint)
+    elif found.guarantee is Guarantee.NONE and draft.enforcer:
+        problems.add("weak-guarantee", hook.at, found.reason, hint="add it to the `calls` of `enforcers`")
     elif found.guarantee is Guarantee.BEST_EFFORT and found.method is AttachKind.FMOD_RET and draft.machine.preemptible:
         weak(draft, hook, found)
     elif found.guarantee is Guarantee.BEST_EFFORT and found.method in _METHODS:

@@ -6,7 +6,7 @@ from lictor.catalog.types import Family
 from lictor.policy import cel
 from lictor.policy.draft import Draft, HookDraft
 from lictor.policy.plan import CelStep
-from lictor.policy.source import Node, Scalar
+from lictor.policy.source import Node, inside
 
 
 def compile_expression(draft: Draft, hook: HookDraft, text: str, at: Node) -> tuple[CelStep, ...]:
@@ -14,7 +14,7 @@ def compile_expression(draft: Draft, hook: HookDraft, text: str, at: Node) -> tu
     try:
         return cel.lower(text, _variables(hook))
     except cel.CelError as error:
-        draft.problems.add("bad-expression", _inside(at, text, error.offset), str(error), hint=error.hint)
+        draft.problems.add("bad-expression", inside(at, text, error.offset), str(error), hint=error.hint)
         return ()
 
 
@@ -26,11 +26,3 @@ def _variables(hook: HookDraft) -> dict[str, cel.Variable]:
             bits = 64 if value.row.bits == 64 else 32
             found[f"arg{value.position}"] = cel.Variable(value.read.slot, bits, value.row.signed)
     return found
-
-
-def _inside(at: Node, text: str, offset: int) -> Node:
-    """A place in a text that stands on one line; the beginning of one that does not."""
-    if "\n" in text:
-        return at
-    quote = 0 if isinstance(at, Scalar) and at.plain else 1
-    return Node(at.line, at.column + quote + offset)

@@ -60,7 +60,10 @@ def _matching(draft: Draft, one: document.ValueList) -> tuple[str, ...]:
     except re2.error as error:
         draft.problems.add("bad-value", one.at("pattern"), f"not a regular expression: {error}", expected="RE2 syntax")
         return ()
-    found = tuple(name for name in draft.machine.facts.traceable_functions() if pattern.search(name))
+    facts = draft.machine.facts
+    unknown = "available_filter_functions" in facts.missing  # then each function is asked when it is hooked
+    names = facts.function_names() if unknown else facts.traceable_functions()
+    found = tuple(name for name in names if pattern.search(name))
     if not found:
         draft.problems.add("bad-list", one.at("pattern"), "no function of this kernel matches the pattern")
     return found

@@ -36,7 +36,7 @@ def find(draft: Draft, hook: HookDraft, field: str, part: document.Argument) -> 
         return _data(draft, field, part)
     if field == "returnArg":
         if hook.kind is HookKind.SYSCALL:
-            return Origin(Source.RETURN, c="long")
+            return Origin(Source.RETURN, c="long" if part.type == "auto" else "")  # calls are declared as int too
         returns = hook.prototype.returns.type if hook.prototype else None
         if returns is not None and returns.is_void:
             draft.problems.add("type-mismatch", part.node, f"`{hook.function}` returns nothing", hint="remove `return`")

@@ -6,6 +6,7 @@ from lictor.policy import document
 from lictor.policy.diagnostics import did_you_mean, one_of
 from lictor.policy.draft import Draft
 from lictor.policy.plan import Step
+from lictor.policy.source import inside
 from lictor.wire.ctype import CType, Walk, WalkError
 
 Walked = tuple[CType, tuple[Step, ...], int, int]
@@ -21,7 +22,9 @@ def follow(draft: Draft, part: document.Argument, ctype: CType | None) -> Walked
     except WalkError as error:
         hint = did_you_mean(error.component, error.near)
         expected = one_of(error.near, 12) if error.near and not hint else ""
-        draft.problems.add("bad-resolve", part.at("resolve"), str(error), expected=expected, hint=hint)
+        offset = len(".".join(["", *part.resolve.split(".")[: error.at]]))
+        at = inside(part.at("resolve"), part.resolve, offset)
+        draft.problems.add("bad-resolve", at, str(error), expected=expected, hint=hint)
         return None
     return found.type, _steps(found), found.bits, found.shift
 

@@ -1,7 +1,7 @@
 # Bare `make` explains. Everything installs what it needs; the second time it is quick.
 PY := .venv/bin/python
 PACKAGES := clang llvm gcc libc6-dev libbpf-dev libelf-dev zlib1g-dev
-TEST_PACKAGES := qemu-system-x86 busybox-static kmod cpio xz-utils gzip runc prometheus rsyslog
+TEST_PACKAGES := qemu-system-x86 busybox-static kmod cpio xz-utils gzip runc openssl prometheus rsyslog rsyslog-openssl
 C_FILES = $(shell git ls-files 'bpf/*.[ch]' 'bench/*.c')
 export DEBIAN_FRONTEND := noninteractive
 

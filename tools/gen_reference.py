@@ -10,6 +10,7 @@ from typing import Any
 import policy_pages
 
 from lictor.daemon.settings import DEFAULTS, SPECS, Spec, option
+from lictor.export.targets import OPTIONS, SCHEMES, Scheme
 from lictor.metrics.catalog import METRICS, Metric
 
 REFERENCE = Path(__file__).parent.parent / "docs" / "reference"
@@ -78,9 +79,61 @@ def _metric_row(name: str, metric: Metric) -> str:
     return f"| `{name}` | {metric.kind} | {', '.join(metric.labels)} | {meaning} |\n"
 
 
+_EXPORTS = """# Exports
+
+Made by `tools/gen_reference.py` from `src/lictor/export/targets.py`. `export-filename` writes a rotated file;
+`export-to` sends to any number of receivers at the same time:
+
+    lictor agent --export-to 'syslog+tls://logs:6514?format=cef' --export-to kafka://k1,k2/lictor
+
+Each event is rendered once. What goes over the network is the work of a process of its own, which the agent starts
+with the first such target: a dead receiver costs the agent nothing, and client libraries none of its memory. There,
+each target has a spool on disk (`export-spool-dir`, at most `export-spool-size` each). Everything is written to it
+and sent from it, in order, at least once: after a failure what has no receipt is sent again, with growing pauses of up
+to 30 s, also after a restart. What finds no room is counted, and a `rate_limit_info` stands in its place in the stream.
+Metrics: `lictor_export_*` ([metrics.md](metrics.md)).
+
+A receipt is: an answer of 2xx (HTTP, OTLP), the broker's acknowledgement of all replicas in sync (Kafka), the stream's
+(`nats+js`), the server's answer to a ping behind the messages (`nats`). Unix sockets and named pipes: the reader has
+read it. Syslog has no receipts: what the receiver's kernel took counts after two seconds without a break, and after a
+break what is younger is sent again. What a receiver refuses for good (400, 413, 422, too large) is counted as lost.
+
+## Targets
+
+| URL | what | options | needs |
+|---|---|---|---|
+"""
+
+_FORMATS = """
+## Formats
+
+`json` is our own, the shape of [events.md](events.md). The others are made from tables in
+`src/lictor/export/formats/`, in the export process:
+
+- `ecs`: Elastic Common Schema 8.17; what has no place in it is under `lictor`.
+- `ocsf`: OCSF 1.5.0 with the profiles container and host. Exec and exit are Process Activity (1007), events of hooks
+  Kernel Activity (1003), losses Base Event (0). Validated against the published schema.
+- `cef`: ArcSight CEF 0.
+"""
+
+
+def exports() -> str:
+    rows = [_target_row(scheme) for scheme in SCHEMES.values()]
+    options = [f"| `{name}` | {meaning} |\n" for name, meaning in OPTIONS.items()]
+    head = "\n## Options\n\nBehind a `?`, with `&` between. Secrets are in files, which are read for each connection.\n"
+    return _EXPORTS + "".join(rows) + head + "\n| option | meaning |\n|---|---|\n" + "".join(options) + _FORMATS
+
+
+def _target_row(scheme: Scheme) -> str:
+    options = " ".join(f"`{name}`" for name in scheme.options)
+    needs = f"`lictor[{scheme.library}]`" if scheme.library else ""
+    return f"| `{scheme.form}` | {scheme.meaning} | {options} | {needs} |\n"
+
+
 PAGES = {
     "settings.md": settings,
     "metrics.md": metrics,
+    "exports.md": exports,
     "policies.md": policy_pages.policies,
     "diagnostics.md": policy_pages.diagnostics,
 }

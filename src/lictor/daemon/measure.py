@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from lictor import __version__
 from lictor.daemon.agent import Agent
 from lictor.daemon.settings import node_name
+from lictor.export.counters import Row
 from lictor.export.exports import Exports
 from lictor.metrics.collector import Sample, Source
 from lictor.metrics.events import EventCounts
@@ -95,6 +96,17 @@ def of_exports(exports: Exports) -> Iterator[Sample]:
         yield Sample("lictor_export_events_total", outlet.written, (outlet.name,))
         yield Sample("lictor_export_events_lost_total", outlet.lost, (outlet.name,))
         yield Sample("lictor_export_queue_bytes", outlet.queued_bytes, (outlet.name,))
+        for name, row in outlet.rows():
+            yield from _of_target(name, row)
+
+
+def _of_target(name: str, row: Row) -> Iterator[Sample]:
+    yield Sample("lictor_export_events_total", row.get("delivered"), (name,))
+    yield Sample("lictor_export_events_lost_total", row.get("lost") + row.get("rejected"), (name,))
+    yield Sample("lictor_export_rejected_total", row.get("rejected"), (name,))
+    yield Sample("lictor_export_queue_bytes", row.get("waiting_bytes"), (name,))
+    yield Sample("lictor_export_retries_total", row.get("retries"), (name,))
+    yield Sample("lictor_export_connected", row.get("connected"), (name,))
 
 
 def of_clients(listeners: Listeners) -> Iterator[Sample]:

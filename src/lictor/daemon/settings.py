@@ -78,6 +78,15 @@ class Settings:
     export_file_max_backups: int = _setting("Export file", 5, "rotated files to keep", least=0, live=True)
     export_file_compress: bool = _setting("Export file", False, "gzip rotated files", live=True)
     export_file_perm: str = _setting("Export file", "600", "mode of the export file, octal")
+    export_to: tuple[str, ...] = _setting(
+        "Exports",
+        (),
+        "send events to a receiver, such as syslog+tls://host:6514 (exports.md); repeatable",
+    )
+    export_spool_dir: str = _setting("Exports", "/var/lib/lictor/spool", "where events wait for receivers of export-to")
+    export_spool_size: int = _setting(
+        "Exports", 256 << 20, "most that waits for each of them", kind="bytes", least=1 << 20
+    )
     export_rate_limit: int = _setting(
         "Exports", -1, "events a minute that the exports may get, the rest is counted; 0: none; -1: all", live=True
     )

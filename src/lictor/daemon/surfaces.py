@@ -6,14 +6,14 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from lictor.daemon.about import About, EventLog, rotation
+from lictor.daemon.about import About, EventLog
 from lictor.daemon.agent import Agent
-from lictor.daemon.settings import Settings, node_name
+from lictor.daemon.outlets import open_exports
+from lictor.daemon.settings import node_name
 from lictor.errors import LictorError
 from lictor.export.aggregated import Aggregated
 from lictor.export.exports import Exports
 from lictor.export.file import FileOutlet
-from lictor.export.limit import RateLimit
 from lictor.model.event import Event, LossEvent
 from lictor.model.sink import EventSink
 from lictor.pipeline.filters import ExpressionCompiler, Predicate
@@ -35,7 +35,7 @@ async def open_surfaces(agent: Agent) -> list[EventSink]:
     if settings.policy:
         raise LictorError("this version does not execute policies yet", "leave out --policy")
     view = export_view(agent)
-    exports = _exports(agent, view) if settings.export_filename else None
+    exports = open_exports(agent, _line(agent, view), view.wanted)
     addresses = [one for one in settings.server_address if one]
     api = await _api(agent, addresses, exports) if addresses else None
     metrics = _metrics(agent, exports, api) if settings.metrics_server else None
@@ -78,20 +78,6 @@ def _encoder(agent: Agent) -> EventEncoder:
 def _line(agent: Agent, view: View) -> Callable[[Event], str]:
     whole, fields = agent.json.line, view.fields
     return whole if fields is None else lambda event: fields.line(event.kind, whole(event))
-
-
-def _exports(agent: Agent, view: View) -> Exports:
-    settings = agent.settings
-    line = _line(agent, view)
-    file = FileOutlet(settings.export_filename, line, rotation(settings))
-    limit = RateLimit(settings.export_rate_limit)
-
-    def reload(found: Settings) -> None:
-        file.rotate_by(rotation(found))
-        limit.per_minute = found.export_rate_limit
-
-    agent.on_reload.append(reload)
-    return Exports(line, [file], view.wanted, limit)
 
 
 async def _api(agent: Agent, addresses: list[str], exports: Exports | None) -> ApiServer:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 
+from lictor.export.counters import Row
 from lictor.export.writer import QUEUE_BYTES, WriterThread
 from lictor.model.event import Event, LossEvent
 
@@ -42,6 +43,10 @@ class Outlet:
     @property
     def queued_bytes(self) -> int:
         return self._writer.held
+
+    def rows(self) -> list[tuple[str, Row]]:
+        """The names and counters of targets behind this outlet."""
+        return []
 
     def put(self, lines: Sequence[str], events: Sequence[Event]) -> None:
         """Queue the lines of these events."""

@@ -8,14 +8,15 @@ import platform
 from dataclasses import dataclass
 from pathlib import Path
 
-from lictor.host import preflight
+from lictor.errors import LictorError
+from lictor.host import preflight, tracefs
 from lictor.host.cgroups import find_hierarchy
 from lictor.host.gather import selected
 from lictor.kernel.libbpf import KernelError
 from lictor.kernel.objects import UPROBE_MULTI, Object, object_path
 
+_TRACEPOINT = ("sched", "sched_process_exit")  # of probe_tracepoint
 _SECURITY = Path("/sys/kernel/security")
-_TRACING = Path("/sys/kernel/tracing/events")
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,10 +131,14 @@ def _try(ability: Ability, facts: Machine) -> Finding:
             probe.load()
             if ability.name == "uprobe.multi":
                 probe.try_uprobe_multi(ability.program)
-            if ability.attach:
+            if ability.name == "tracepoint":
+                probe.attach_tracepoint(ability.program, tracefs.tracepoint_id(*_TRACEPOINT), 0)
+            elif ability.attach:
                 probe.attach(ability.program)
         except KernelError as error:
             return Finding(ability, False, _reason(ability, error, facts))
+        except LictorError as error:
+            return Finding(ability, False, error.message)
     if ability.name == "lsm" and facts.lsm and "bpf" not in facts.lsm:
         return Finding(ability, False, "it loads, but `bpf` is not among the active security modules (lsm= at boot)")
     return Finding(ability, True)
@@ -145,8 +150,6 @@ def _reason(ability: Ability, error: KernelError, facts: Machine) -> str:
         if facts.lockdown not in ("", "none"):
             return f"the kernel is locked down ({facts.lockdown})"
         return "the kernel refuses it (EPERM); a kernel under lockdown does"
-    if ability.name == "tracepoint" and not _TRACING.is_dir():
-        return "tracefs is not mounted: mount -t tracefs tracefs /sys/kernel/tracing"
     if ability.option:
         return f"the kernel has it not ({code}): {ability.option}"
     return f"the kernel has it not ({code})"

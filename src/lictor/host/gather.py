@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from lictor.host import functions, preemption
+from lictor.host import functions, preemption, tracefs
 from lictor.host.cgroups import find_hierarchy
 from lictor.host.facts import Cgroups, HostFacts
 from lictor.host.formats import paragraph
@@ -17,7 +17,6 @@ from lictor.host.functions import Symbol
 from lictor.host.procfs import INITIAL
 
 _BTF = Path("/sys/kernel/btf")
-_TRACEFS = (Path("/sys/kernel/tracing"), Path("/sys/kernel/debug/tracing"))
 _DEBUGFS = Path("/sys/kernel/debug")
 _SECURITY = Path("/sys/kernel/security")
 # Padding in front of functions, trampolines of static calls, and tables: in kallsyms, and no functions.
@@ -76,8 +75,7 @@ def _modules(reader: Gatherer) -> dict[str, bytes]:
 
 def _symbols(reader: Gatherer) -> list[Symbol]:
     """Functions of /proc/kallsyms, with what tracefs and debugfs know of each."""
-    tracefs = _tracefs()
-    traceable = _first_words(reader.text("available_filter_functions", tracefs / "available_filter_functions"))
+    traceable = _first_words(reader.text("available_filter_functions", _tracefs() / "available_filter_functions"))
     barred = _last_columns(reader.text("kprobes/blacklist", _DEBUGFS / "kprobes" / "blacklist"))
     injectable = _first_words(reader.text("error_injection/list", _DEBUGFS / "error_injection" / "list"))
     counted: Counter[str] = Counter()
@@ -141,7 +139,11 @@ def _formats(reader: Gatherer) -> str:
 
 
 def _tracefs() -> Path:
-    return next((path for path in _TRACEFS if (path / "events").is_dir()), _TRACEFS[0])
+    """Where tracefs is, or where it should be."""
+    try:
+        return tracefs.find()
+    except OSError:
+        return tracefs.PLACES[0]
 
 
 def _first_words(text: str) -> frozenset[str]:
@@ -160,5 +162,5 @@ def selected(text: str) -> str:
 
 def _why(path: Path, error: OSError) -> str:
     if error.errno in (errno.EACCES, errno.EPERM):
-        return f"{path} may not be read ({error.strerror}); root may, unless the kernel is locked down"
-    return f"{path}: {error.strerror}"
+        return f"{tracefs.shown(path)} may not be read ({error.strerror}); root may, unless the kernel is locked down"
+    return f"{tracefs.shown(path)}: {error.strerror}"

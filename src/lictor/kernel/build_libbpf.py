@@ -55,6 +55,7 @@ ffibuilder.cdef(
 
     int lictor_program_instructions(int fd, __u32 *verified, __u64 *run_count, __u64 *run_time_ns,
                                     __u64 *recursion_misses);
+    struct bpf_link *lictor_attach_tracepoint_id(const struct bpf_program *prog, __u64 id, __u64 cookie);
     int lictor_try_uprobe_multi(int prog_fd);
     void lictor_log_start(void);
     const char *lictor_log_text(void);
@@ -81,6 +82,7 @@ ffibuilder.set_source(
     #include <sys/syscall.h>
     #include <unistd.h>
     #include <linux/bpf.h>
+    #include <linux/perf_event.h>
     #include <bpf/bpf.h>
     #include <bpf/btf.h>
     #include <bpf/libbpf.h>
@@ -134,6 +136,26 @@ ffibuilder.set_source(
         *run_time_ns = info.run_time_ns;
         *recursion_misses = info.recursion_misses;
         return 0;
+    }
+
+    /* libbpf's own call wants tracefs where it is usually mounted. */
+    static struct bpf_link *lictor_attach_tracepoint_id(const struct bpf_program *prog, __u64 id, __u64 cookie)
+    {
+        struct perf_event_attr attr = {.type = PERF_TYPE_TRACEPOINT, .size = sizeof(attr), .config = id};
+        LIBBPF_OPTS(bpf_perf_event_opts, opts, .bpf_cookie = cookie);
+        int event = syscall(SYS_perf_event_open, &attr, -1, 0, -1, PERF_FLAG_FD_CLOEXEC);
+        struct bpf_link *link;
+        int err;
+
+        if (event < 0)
+            return NULL;
+        link = bpf_program__attach_perf_event_opts(prog, event, &opts);
+        if (!link) {
+            err = errno;
+            close(event);
+            errno = err;
+        }
+        return link;
     }
 
     /* BPF_LINK_CREATE of uprobe.multi on a directory: a kernel that knows such links says EBADF, one that does not,

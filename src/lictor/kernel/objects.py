@@ -100,6 +100,14 @@ class Object:
         """Raise KernelError where the kernel has no uprobe.multi links. Nothing is attached."""
         check("linking uprobe.multi", lib.lictor_try_uprobe_multi(lib.bpf_program__fd(self._programs[program])))
 
+    def attach_tracepoint(self, program: str, number: int, cookie: int) -> None:
+        """Attach to a tracepoint by its id (`host.tracefs`). The link lives until `close`."""
+        start_log()
+        link = lib.lictor_attach_tracepoint_id(self._programs[program], number, cookie)
+        if link == ffi.NULL:
+            raise KernelError(f"attaching {program} to tracepoint {number}", ffi.errno, verdict())
+        self._links.append(link)
+
     def map(self, name: str) -> Map:
         return Map(self._maps[name])
 

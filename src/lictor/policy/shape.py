@@ -6,6 +6,7 @@ text gives; the class holds the defaults. `part.spots` says which fields the tex
 
 from __future__ import annotations
 
+import re
 from typing import Any, ClassVar, Self
 
 from lictor.policy.diagnostics import Problems, did_you_mean, one_of
@@ -66,6 +67,9 @@ class Text(Kind):
 
     def _fits(self, node: Scalar, problems: Problems) -> bool:
         size = len(node.text)
+        if self.pattern and not re.fullmatch(self.pattern, node.text):
+            problems.add("bad-value", node, f"`{node.text[:60]}` does not fit", expected=f"a text as {self.pattern}")
+            return False
         if size >= self.least and (not self.most or size <= self.most):
             return True
         limits = f"{self.least} to {self.most} characters"

@@ -27,7 +27,8 @@ def run(draft: Draft) -> None:
         _not_resident(draft, hook)
         if first:
             _paths(draft, hook)
-            _unreachable(draft, hook)
+            if not draft.problems.errors:  # a condition that could not be read is none
+                _unreachable(draft, hook)
             _costly(draft, hook)
             for rule in hook.rules:
                 _contradiction(draft, hook, rule, sets)

@@ -124,7 +124,10 @@ def _returns(draft: Draft, hook: HookDraft, entry: AttachKind) -> tuple[Attach, 
 
 
 def _refuse(draft: Draft, hook: HookDraft, lacks: list[tuple[AttachKind, str]], what: str = "") -> None:
-    why = "; ".join(dict.fromkeys(f"{kind.value}: {lack}" for kind, lack in lacks))
+    reasons: dict[str, list[str]] = {}
+    for kind, lack in lacks:
+        reasons.setdefault(lack, []).append(kind.value)
+    why = "; ".join(f"{', '.join(dict.fromkeys(kinds))}: {lack}" for lack, kinds in reasons.items())
     message = f"{what}`{hook.function}` cannot be hooked on this kernel ({why})"
     draft.problems.add("cannot-attach", hook.at, message, hint=_instead(draft, hook))
     hook.broken = True

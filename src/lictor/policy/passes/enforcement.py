@@ -65,6 +65,8 @@ def _of_rule(draft: Draft, hook: HookDraft, rule: Rule) -> Enforcement | None:
         worst = max((call.enforcement for call in draft.enforcer), key=lambda one: _ORDER.index(one.guarantee))
         return msgspec.structs.replace(worst, bypasses=(*ways, *worst.bypasses))
     if ActionKind.SET in kinds:
+        if lack := draft.machine.lacks("bpf_probe_write_user"):
+            draft.problems.add("cannot-enforce", hook.at, f"this kernel lets nobody write a program's memory: {lack}")
         return Enforcement(method=None, guarantee=Guarantee.BEST_EFFORT, reason="the program may write it again")
     return _of_signal(hook, actions, ways)
 
@@ -185,7 +187,9 @@ def _call(draft: Draft, hook: HookDraft, written: str) -> EnforcerCall | None:
     hook.symbol = machine.function(hook.function)
     hook.prototype = hook.symbol.prototype if hook.symbol else None
     if hook.symbol is None:
-        message = f"`{written[:100]}` does not exist on {machine.facts.release}"
+        other = machine.function(written) is not None
+        what = "is neither a system call nor a hook of" if other else "does not exist on"
+        message = f"`{written[:100]}` {what} {machine.facts.release}"
         draft.problems.add("unknown-function", hook.at, message, expected="system calls, or `security_…` functions")
         return None
     entry = deny.choose(draft, hook)

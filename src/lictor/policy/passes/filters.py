@@ -208,7 +208,7 @@ def _numbers(condition: Condition) -> Filter | None:
     if base == "Mask":
         masks = condition.read(lambda text: _one(condition, text)[0][0] & ((1 << row.bits) - 1))
         mask = reduce(or_, masks, 0)
-        if not mask:
+        if not mask and not condition.draft.problems.errors:
             message = "a mask without bits matches nothing"
             condition.draft.problems.add("never-matches", condition.part.at("values"), message)
         return condition.filter("Mask", row.cost, numbers=(mask,))
@@ -221,7 +221,7 @@ def _numeric(condition: Condition, one: Callable[[str], list[tuple[int, int]]]) 
     """Equal or InRange, inline if there is little to compare with."""
     found = operands.joined(pair for pairs in condition.read(one) for pair in pairs if pair[0] <= pair[1])
     row = condition.value.row
-    if not found:
+    if not found and not condition.draft.problems.errors:
         message = f"no `{row.name}` satisfies this"
         condition.draft.problems.add("never-matches", condition.part.at("values"), message)
     return _spans(condition, found, row.cost, row.signed)
@@ -255,7 +255,9 @@ def _texts(condition: Condition) -> Filter | None:
     def one(text: str) -> str:
         size = len(text.encode("utf-8", "surrogateescape"))
         if size > condition.operator.longest:
-            raise BadValueError(f"{size} bytes", f"at most {condition.operator.longest} bytes", code="bad-length")
+            raise BadValueError(
+                f"the text has {size} bytes", f"at most {condition.operator.longest} bytes", code="bad-length"
+            )
         if not text and base != "Equal":
             raise BadValueError("an empty text is part of every text", "at least one character")
         return text

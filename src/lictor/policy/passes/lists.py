@@ -58,7 +58,8 @@ def _matching(draft: Draft, one: document.ValueList) -> tuple[str, ...]:
     try:
         pattern = re2.compile(one.pattern, options)
     except re2.error as error:
-        draft.problems.add("bad-value", one.at("pattern"), f"not a regular expression: {error}", expected="RE2 syntax")
+        message = f"not a regular expression: {_words(error)}"
+        draft.problems.add("bad-value", one.at("pattern"), message, expected="RE2 syntax")
         return ()
     facts = draft.machine.facts
     unknown = "available_filter_functions" in facts.missing  # then each function is asked when it is hooked
@@ -67,3 +68,9 @@ def _matching(draft: Draft, one: document.ValueList) -> tuple[str, ...]:
     if not found:
         draft.problems.add("bad-list", one.at("pattern"), "no function of this kernel matches the pattern")
     return found
+
+
+def _words(error: Exception) -> str:
+    """RE2's own words, which it gives as bytes."""
+    given = error.args[0] if error.args else ""
+    return given.decode(errors="replace") if isinstance(given, bytes) else str(given)

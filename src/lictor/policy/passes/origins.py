@@ -57,6 +57,9 @@ def _data(draft: Draft, field: str, part: document.Argument) -> Origin | None:
     if field != "data":
         problems.add("conflict", part.at("source"), "only `data` has a `source`", hint="move it to `data`")
         return None
+    if not part.source:
+        problems.add("missing-field", part.node, "`data` needs a `source`", expected=one_of(known))
+        return None
     if part.source not in known:
         problems.add("unknown-value", part.at("source"), f"source `{part.source}` is not known", expected=one_of(known))
         return None

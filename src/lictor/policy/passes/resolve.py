@@ -37,6 +37,8 @@ def _start(draft: Draft, part: document.Argument, ctype: CType | None) -> CType 
             near = draft.machine.facts.near_types(part.btf_type, part.btf_type_module)
             hint = f"did you mean {' or '.join(f'`{name}`' for name in near)}?" if near else ""
             message = f"{where} has no type `{part.btf_type}`"
+            if part.btf_type_module and not draft.machine.facts.module_btf(part.btf_type_module):
+                message = f"{where} is not loaded on {draft.machine.facts.release}, or describes no types"
             draft.problems.add("bad-resolve", part.at("btfType"), message, hint=hint)
         return found
     if ctype is None:

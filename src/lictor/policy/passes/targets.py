@@ -99,14 +99,20 @@ def _unknown_function(draft: Draft, hook: HookDraft, written: str) -> None:
         draft.problems.add("function-left-out", hook.at, f"`{written}` does not exist on {draft.machine.facts.release}")
         return
     hook.broken = True
+    hint = ""
     if hook.kind is HookKind.SYSCALL:
         near = [f"sys_{name}" for name in nearest(hook.syscall, syscalls.numbers(hook.abi))]
+        functions = [] if near else draft.machine.facts.near_functions(written)
+        if functions:
+            hint = f"did you mean the function `{functions[0]}`, with `syscall: false`?"
+        if hook.number >= 0:
+            hint = "other kernels have it: `ignore: {callNotFound: true}` lets the policy load without"
     else:
         near = draft.machine.facts.near_functions(written)
         if f"{next(iter(draft.machine.prefixes.values()))}{written}" in near:
             near = [written]
     message = f"`{written[:100]}` does not exist on {draft.machine.facts.release}"
-    draft.problems.add("unknown-function", hook.at, message, hint=_near(near))
+    draft.problems.add("unknown-function", hook.at, message, hint=hint or _near(near))
 
 
 def _near(names: list[str] | tuple[str, ...]) -> str:

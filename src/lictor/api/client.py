@@ -4,23 +4,35 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Any, TypeVar
 
 from google.protobuf.json_format import MessageToDict
-from grpclib.client import Channel, UnaryStreamMethod
+from google.protobuf.message import Message
+from grpclib.client import Channel, UnaryStreamMethod, UnaryUnaryMethod
+from grpclib.config import Configuration
 from grpclib.const import Status
 from grpclib.exceptions import GRPCError, StreamTerminatedError
 
 from lictor.api import address
 from lictor.api.pb.tetragon import events_pb2
+from lictor.api.tls import client_context
 from lictor.errors import LictorError
+
+SERVICE = "/tetragon.FineGuidanceSensors/"
+EVENT_LOG = "/tetragon.EventLogService/"
+_Answer = TypeVar("_Answer", bound=Message)
+_PLAIN = frozenset({Status.INVALID_ARGUMENT, Status.NOT_FOUND, Status.ALREADY_EXISTS, Status.PERMISSION_DENIED})
+
+
+TlsClient = tuple[str, str, str, str, bool]
+"""Authorities, certificate, key, name of the server, and whether to verify it."""
 
 
 @contextlib.asynccontextmanager
-async def connect(text: str) -> AsyncIterator[Channel]:
+async def connect(text: str, tls: TlsClient | None = None) -> AsyncIterator[Channel]:
     """A channel to the agent at an address such as `unix:///var/run/lictor/lictor.sock`."""
     where = address.parse(text)
-    channel = Channel(path=where.path) if where.path else Channel(where.host, where.port)
+    channel = Channel(path=where.path) if where.path else _tcp(where, tls)
     try:
         with _explained(where):
             yield channel
@@ -28,11 +40,25 @@ async def connect(text: str) -> AsyncIterator[Channel]:
         channel.close()
 
 
+def _tcp(where: address.Address, tls: TlsClient | None) -> Channel:
+    if tls is None:
+        return Channel(where.host, where.port)
+    ca, cert, key, name, verify = tls
+    config = Configuration(ssl_target_name_override=name or None)
+    return Channel(where.host, where.port, ssl=client_context(ca, cert, key, verify), config=config)
+
+
+async def call(channel: Channel, method: str, request: Message, kind: type[_Answer]) -> _Answer:
+    """One question and its answer. `method` without a service is one of FineGuidanceSensors."""
+    name = method if method.startswith("/") else f"{SERVICE}{method}"
+    return await UnaryUnaryMethod(channel, name, type(request), kind)(request)
+
+
 async def events(channel: Channel, request: events_pb2.GetEventsRequest) -> AsyncIterator[dict[str, Any]]:
     """Follow the agent: each event as its JSON object, until the agent ends. `filters.to_request` makes requests."""
     method = UnaryStreamMethod(
         channel,
-        "/tetragon.FineGuidanceSensors/GetEvents",
+        f"{SERVICE}GetEvents",
         events_pb2.GetEventsRequest,
         events_pb2.GetEventsResponse,
     )
@@ -47,7 +73,7 @@ def _explained(where: address.Address) -> Any:
     try:
         yield
     except GRPCError as error:
-        if error.status is Status.INVALID_ARGUMENT and error.message:
+        if error.status in _PLAIN and error.message:
             raise LictorError(error.message) from error
         raise LictorError(f"the agent at {where} says {error.status.name}: {error.message}") from error
     except StreamTerminatedError as error:

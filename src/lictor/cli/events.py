@@ -12,7 +12,8 @@ import msgspec
 
 from lictor.cli.compact import Compact
 from lictor.cli.filters import field_filters, field_options, filter_options, take_filter
-from lictor.cli.options import server_option, show_options
+from lictor.cli.options import show_options
+from lictor.cli.remote import Remote, remote_options, take_remote
 from lictor.cli.render import wants_color
 from lictor.errors import LictorError
 from lictor.pipeline.fields import FieldFilter
@@ -35,7 +36,7 @@ Examples:
 @click.command(help=_HELP)
 @click.argument("files", nargs=-1, type=click.File("rb"))
 @show_options
-@server_option
+@remote_options
 @click.option(
     "--reconnect", is_flag=True, help="Go on when the agent is restarted, and say that events may be missing."
 )
@@ -50,7 +51,6 @@ def command(
     timestamps: bool,
     stack_traces: bool,
     ima_hash: bool,
-    server_address: str,
     reconnect: bool,
     reconnect_wait: float,
     aggregate: float | None,
@@ -58,7 +58,7 @@ def command(
     exclude_fields: tuple[str, ...],
     **options: Any,
 ) -> None:
-    allow = take_filter(options)
+    allow, remote = take_filter(options), take_remote(options)
     fields = field_filters(include_fields, exclude_fields)
     line = _json_line if output == "json" else Compact(wants_color(color), timestamps, stack_traces, ima_hash).line
     if files:
@@ -67,11 +67,11 @@ def command(
         for file in files:
             _show_file(file, line)
         return
-    asyncio.run(_follow(server_address, (allow, fields, aggregate), line, reconnect_wait if reconnect else None))
+    asyncio.run(_follow(remote, (allow, fields, aggregate), line, reconnect_wait if reconnect else None))
 
 
 async def _follow(
-    server_address: str,
+    remote: Remote,
     wanted: tuple[list[EventFilter], list[FieldFilter], float | None],
     line: Callable[[dict[str, Any]], str],
     wait: float | None,
@@ -83,7 +83,7 @@ async def _follow(
     connected = False
     while True:
         try:
-            async with client.connect(server_address) as channel:
+            async with client.connect(remote.address, remote.tls) as channel:
                 async for event in client.events(channel, request):
                     if not connected:
                         connected = True

@@ -6,7 +6,8 @@ import importlib
 
 import click
 
-# name -> (module below lictor.cli, one line of help). The module's attribute `command` is the click command.
+# name -> (module below lictor.cli, one line of help). The click command is the module's `NAME_command`, with `_` for
+# `-`, or else `command`.
 Commands = dict[str, tuple[str, str]]
 
 
@@ -14,15 +15,17 @@ class LazyGroup(click.Group):
     """Knows its commands by name and help alone."""
 
     modules: Commands
+    aliases: dict[str, str]
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 (click's signature)
         return list(self.modules)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        cmd_name = self.aliases.get(cmd_name, cmd_name)
         if cmd_name not in self.modules:
             return None
         module = importlib.import_module(f"lictor.cli.{self.modules[cmd_name][0]}")
-        command: click.Command = module.command
+        command: click.Command = getattr(module, f"{cmd_name.replace('-', '_')}_command", None) or module.command
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
@@ -30,6 +33,6 @@ class LazyGroup(click.Group):
             formatter.write_dl([(name, text) for name, (_, text) in self.modules.items()])
 
 
-def lazy(commands: Commands) -> type[LazyGroup]:
-    """A group of these commands, as `cls` of `click.group`."""
-    return type("LazyGroup", (LazyGroup,), {"modules": commands})
+def lazy(commands: Commands, aliases: dict[str, str] | None = None) -> type[LazyGroup]:
+    """A group of these commands, as `cls` of `click.group`. `aliases`: other names that are understood, not shown."""
+    return type("LazyGroup", (LazyGroup,), {"modules": commands, "aliases": aliases or {}})

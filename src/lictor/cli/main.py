@@ -19,10 +19,19 @@ COMMANDS = {
     "policy": ("policy", "Check, explain and load policies."),
     "agent": ("agent", "Run the daemon, configured by files, environment and flags."),
     "config": ("config", "Show the settings in force and where each comes from."),
+    "status": ("status", "Say whether the agent runs, and in what state its policies are."),
+    "info": ("info", "Show the agent's version, settings, and what the kernel can do."),
+    "loglevel": ("loglevel", "Show or change how much the agent logs."),
+    "eventlog": ("eventlog", "Show or change how the export file is rotated."),
+    "debug": ("debug", "Look into a running agent."),
+    "bugreport": ("bugreport", "Collect what a maintainer needs into one file."),
+    "completion": ("completion", "Print the completion script of a shell."),
 }
+# Names of the reference's client.
+ALIASES = {"getevents": "events", "tracingpolicy": "policy", "tp": "policy", "bugtool": "bugreport"}
 
 
-@click.group(cls=lazy(COMMANDS), context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=lazy(COMMANDS, ALIASES), context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="lictor")
 def cli() -> None:
     """Lictor watches processes, files, network and privileges from inside the kernel."""

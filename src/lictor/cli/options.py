@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from lictor.daemon.settings import DEFAULTS, SERVER_ADDRESS, SPECS, Spec, option
+from lictor.daemon.settings import DEFAULTS, SPECS, Spec, option
 
 
 def setting_options() -> Callable[[Any], Any]:
@@ -31,17 +31,6 @@ def _option(name: str, spec: Spec, default: Any) -> Callable[[Any], Any]:
     metavar = f"[{'|'.join(spec.choices)}]" if spec.choices else spec.kind.upper()
     shown = f" (default: {default})" if default not in ("", 0.0) else ""
     return click.option(f"--{flag}", name, metavar=metavar, help=spec.meaning + shown)
-
-
-def server_option(command: Any) -> Any:
-    """Adds `--server-address`: the agent to talk to."""
-    return click.option(
-        "--server-address",
-        envvar="LICTOR_SERVER_ADDRESS",
-        default=SERVER_ADDRESS,
-        show_default=True,
-        help="The agent: unix:///path or host:port; also $LICTOR_SERVER_ADDRESS.",
-    )(command)
 
 
 def show_options(command: Any) -> Any:

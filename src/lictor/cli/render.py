@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 RESET, BOLD, DIM, RED, GREEN, YELLOW, BLUE, CYAN = (
@@ -35,6 +36,20 @@ def quoted(text: str, always: bool = False) -> str:
 
 
 _DOUBTFUL = frozenset(' "')
+
+
+def table(rows: Sequence[Sequence[str]], heads: Sequence[str]) -> list[str]:
+    """Lines of a table; numbers stand to the right."""
+    cells = [[*heads], *([safe(cell) for cell in row] for row in rows)]
+    widths = [max(len(row[column]) for row in cells) for column in range(len(heads))]
+    right = [all(row[column].isdecimal() for row in cells[1:]) and len(cells) > 1 for column in range(len(heads))]
+    return [
+        "  ".join(
+            f"{cell:>{width}}" if to_right else f"{cell:{width}}"
+            for cell, width, to_right in zip(row, widths, right, strict=True)
+        ).rstrip()
+        for row in cells
+    ]
 
 
 def user_name(uid: int) -> str:

@@ -8,8 +8,9 @@ from collections.abc import Sequence
 
 from lictor.api.ports import EventLogParams, KnownProcess
 from lictor.daemon.agent import Agent
-from lictor.daemon.settings import SPECS, Settings, option
-from lictor.export.file import FileOutlet, Rotation
+from lictor.daemon.outlets import rotation
+from lictor.daemon.settings import SPECS, option
+from lictor.export.file import FileOutlet
 from lictor.host import features
 from lictor.track.processes import Tracker
 
@@ -68,14 +69,3 @@ class EventLog:
             export_file_max_backups=params.max_backups,
         )
         self._file.rotate_by(rotation(found))
-
-
-def rotation(settings: Settings) -> Rotation:
-    """How the settings want the export file rotated."""
-    return Rotation(
-        max_bytes=settings.export_file_max_size_mb << 20,
-        interval=settings.export_file_rotation_interval,
-        backups=settings.export_file_max_backups,
-        compress=settings.export_file_compress,
-        mode=int(settings.export_file_perm, 8),
-    )

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from lictor import log
-from lictor.daemon.about import rotation
 from lictor.daemon.agent import Agent
 from lictor.daemon.settings import Settings, node_name
-from lictor.export import targets
 from lictor.export.exports import Exports
-from lictor.export.file import FileOutlet
+from lictor.export.file import FileOutlet, Rotation
 from lictor.export.limit import RateLimit
 from lictor.export.outlet import Line, Outlet
 from lictor.export.stdout import StdoutOutlet
 from lictor.pipeline.filters import Predicate
+
+if TYPE_CHECKING:
+    from lictor.export.targets import Target
 
 _log = log.get("export")
 
@@ -23,7 +25,7 @@ def open_exports(agent: Agent, line: Line, wanted: Predicate | None) -> Exports 
     """The sink of all exports, None without any. Raises LictorError for what cannot be opened."""
     settings = agent.settings
     # The targets first: a mistake in one of them must not leave a process behind.
-    found = targets.parse_all(settings.export_to)
+    found = _targets(settings.export_to) if settings.export_to else []
     outlets: list[Outlet] = []
     if settings.export_filename:
         file = FileOutlet(settings.export_filename, line, rotation(settings))
@@ -44,8 +46,14 @@ def open_exports(agent: Agent, line: Line, wanted: Predicate | None) -> Exports 
     return Exports(line, outlets, wanted, limit)
 
 
-def _feed(agent: Agent, line: Line, away: Sequence[targets.Target]) -> Outlet:
-    # Imported here: without targets, the export process and what talks to it cost nothing.
+def _targets(urls: Sequence[str]) -> list[Target]:
+    # Imported here: without targets, the export process and what leads to it cost nothing. So below.
+    from lictor.export import targets
+
+    return targets.parse_all(urls)
+
+
+def _feed(agent: Agent, line: Line, away: Sequence[Target]) -> Outlet:
     from lictor.export.feed import Feed
     from lictor.export.worker import Plan
 
@@ -61,3 +69,14 @@ def _feed(agent: Agent, line: Line, away: Sequence[targets.Target]) -> Outlet:
         log_format=settings.log_format,
     )
     return Feed(line, away, plan)
+
+
+def rotation(settings: Settings) -> Rotation:
+    """How the settings want the export file rotated."""
+    return Rotation(
+        max_bytes=settings.export_file_max_size_mb << 20,
+        interval=settings.export_file_rotation_interval,
+        backups=settings.export_file_max_backups,
+        compress=settings.export_file_compress,
+        mode=int(settings.export_file_perm, 8),
+    )

@@ -13,15 +13,12 @@ A name that is no setting is an error in every one of them.
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-import yaml
 
 from lictor.daemon import values
 from lictor.daemon.foreign import NOT_HERE
@@ -86,6 +83,8 @@ def known(raw_name: str, source: str) -> str:
     message = f"{source}: there is no setting {raw_name}"
     if name in NOT_HERE:
         raise LictorError(message, f"leave it out; {NOT_HERE[name]}")
+    import difflib  # only a mistake pays for it
+
     near = difflib.get_close_matches(name, SPECS, n=1, cutoff=0.6)
     raise LictorError(message, f"did you mean {option(near[0])}?" if near else "`lictor config show` lists them all")
 
@@ -122,6 +121,8 @@ def _read(path: Path) -> str:
 
 
 def _yaml(path: Path) -> dict[str, Any]:
+    import yaml  # 3 MB that an agent without the file does not have
+
     try:
         found = yaml.safe_load(_read(path))
     except yaml.YAMLError as error:

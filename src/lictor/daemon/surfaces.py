@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from lictor.daemon.about import About, EventLog
 from lictor.daemon.agent import Agent
 from lictor.daemon.outlets import open_exports
 from lictor.daemon.settings import node_name
@@ -86,6 +85,7 @@ async def _api(agent: Agent, addresses: list[str], exports: Exports | None) -> A
     from lictor.api.ports import Ports
     from lictor.api.server import ApiServer
     from lictor.api.tls import Tls, TlsFiles
+    from lictor.daemon.about import About, EventLog
 
     settings = agent.settings
     files = TlsFiles(

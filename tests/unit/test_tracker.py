@@ -230,6 +230,25 @@ def test_templates_are_bounded() -> None:
     assert len(tracker._templates) <= 2048
 
 
+def test_a_memory_ceiling_costs_text_but_no_process() -> None:
+    tracker = make_tracker()
+    long = b"y" * 20_000
+    begun = tracker.exec(exec_record((10, 100), binary=b"/bin/sh", argv=(b"sh", long)))
+    assert begun.process is not None
+    assert long.decode() in begun.process.json()
+    tracker.shed()
+    assert long.decode() in begun.process.json()
+    tracker.keep_long_arguments(False)
+    child = tracker.exec(exec_record((11, 200), parent=(10, 100), flags=CLONED, binary=b"/bin/ls"))
+    assert parent_of(child) == "/bin/sh"
+    assert child.parent is not None
+    assert len(child.parent.process.arguments) < 5000
+    assert "truncArgs" in child.parent.process.flags
+    tracker.keep_long_arguments(True)
+    again = tracker.exec(exec_record((12, 300), binary=b"/bin/sh", argv=(b"sh", long)))
+    assert len(process(again).arguments) == 20_000
+
+
 def test_a_process_that_vanished_is_let_go_at_the_second_look() -> None:
     tracker = make_tracker()
     tracker.exec(exec_record((10, 100)))

@@ -87,6 +87,7 @@ class Listeners:
         self._loss = loss
         self._all: dict[Listener, None] = {}
         self._dropped_before = 0
+        self._narrow = 1
         self._gone = asyncio.Event()
         self._gone.set()
 
@@ -118,9 +119,14 @@ class Listeners:
         if not self._all:
             self._gone.set()
 
+    def squeeze(self, narrow: bool) -> None:
+        """Give the queues an eighth of their room, or all of it."""
+        self._narrow = 8 if narrow else 1
+        self._share_room()
+
     def _share_room(self) -> None:
         for listener in self._all:
-            listener.room = min(QUEUE_BYTES, ALL_QUEUES_BYTES // len(self._all))
+            listener.room = min(QUEUE_BYTES, ALL_QUEUES_BYTES // len(self._all)) // self._narrow
 
     def accept(self, events: Sequence[Event]) -> None:
         if not self._all:

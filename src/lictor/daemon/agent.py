@@ -16,6 +16,7 @@ from lictor import __version__, log
 from lictor.clock import WallClock
 from lictor.daemon import notify
 from lictor.daemon.instance import announced, only_one
+from lictor.daemon.memory import MemoryGuard, Step
 from lictor.daemon.reload import take_over
 from lictor.daemon.settings import Settings, node_name, option
 from lictor.errors import LictorError
@@ -58,6 +59,7 @@ class Agent:
         self.clock = WallClock()
         self.json = JsonWriter(self.clock, node_name(settings), settings.cluster_name, settings.extras)
         self.sinks: list[EventSink] = []
+        self.squeeze: list[Callable[[bool], None]] = []  # queues that can do with less room
         self.parts: Parts
         self._status = ""
         self._stop = asyncio.Event()
@@ -127,6 +129,9 @@ class Agent:
         self._status = f"process sensor attached, {len(present)} processes present"
         _log.info("Lictor %s is ready: %s", __version__, self._status)
         tasks = [asyncio.create_task(self._keep_house(tracker), name="housekeeping")]
+        memory = MemoryGuard(settings.memory_limit, self._steps(tracker), lambda event: pump.publish([event]))
+        self.on_reload.append(lambda found: setattr(memory, "limit", found.memory_limit))
+        tasks.append(asyncio.create_task(memory.run(), name="memory"))
         if (period := notify.watchdog_period()) is not None:
             tasks.append(asyncio.create_task(_show_life(period), name="watchdog"))
         try:
@@ -145,6 +150,23 @@ class Agent:
                 task.cancel()
         if pump.failed.done():
             await pump.failed
+
+    def _steps(self, tracker: Tracker) -> list[Step]:
+        """What is given up beyond the memory ceiling, in this order."""
+
+        def squeeze(narrow: bool) -> None:
+            for one in self.squeeze:
+                one(narrow)
+
+        return [
+            Step("what can be made again is not kept", tracker.shed, lambda: None),
+            Step(
+                "long arguments are in the event of their exec only",
+                lambda: tracker.keep_long_arguments(False),
+                lambda: tracker.keep_long_arguments(True),
+            ),
+            Step("queues have an eighth of their room", lambda: squeeze(True), lambda: squeeze(False)),
+        ]
 
     async def _keep_house(self, tracker: Tracker) -> None:
         while True:

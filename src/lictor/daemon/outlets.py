@@ -43,6 +43,7 @@ def open_exports(agent: Agent, line: Line, wanted: Predicate | None) -> Exports 
         limit.per_minute = found.export_rate_limit
 
     agent.on_reload.append(follow)
+    agent.squeeze.extend(one.squeeze for one in outlets)
     return Exports(line, outlets, wanted, limit)
 
 

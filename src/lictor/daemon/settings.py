@@ -132,6 +132,9 @@ class Settings:
         "/run/lictor/lictor-info.json",
         "where clients look for the agent (tetra: /run/tetragon/tetragon-info.json); empty: none",
     )
+    memory_limit: int = _setting(
+        "Operations", 0, "beyond it the agent gives things up (operations.md); 0: no ceiling", kind="bytes", live=True
+    )
     log_level: str = _setting(
         "Log",
         "info",

@@ -106,6 +106,7 @@ async def _api(agent: Agent, addresses: list[str], exports: Exports | None) -> A
         Access(Allowed(settings.server_readers, "server-readers"), Allowed(settings.server_writers, "server-writers")),
         Tls(files) if files.cert else None,
     )
+    agent.squeeze.append(server.listeners.squeeze)
     await server.start(addresses)
     return server
 

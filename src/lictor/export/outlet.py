@@ -48,6 +48,10 @@ class Outlet:
         """The names and counters of targets behind this outlet."""
         return []
 
+    def squeeze(self, narrow: bool) -> None:
+        """Have an eighth of the queue's room, or all of it."""
+        self._writer.squeeze(narrow)
+
     def put(self, lines: Sequence[str], events: Sequence[Event]) -> None:
         """Queue the lines of these events."""
         fitting = self._writer.fit(lines, events, self._line)

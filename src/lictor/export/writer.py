@@ -25,7 +25,7 @@ class WriterThread:
 
     def __init__(self, name: str, write: Callable[[bytes, int], int], room: int = QUEUE_BYTES) -> None:
         self._write = write
-        self._room = room
+        self._room = self._whole_room = room
         self._queue: deque[tuple[bytes, int]] = deque()
         self._held = 0
         self._writing = 0
@@ -41,6 +41,10 @@ class WriterThread:
     def held(self) -> int:
         """Bytes that wait."""
         return self._held
+
+    def squeeze(self, narrow: bool) -> None:
+        """Have an eighth of the room, or all of it."""
+        self._room = self._whole_room // 8 if narrow else self._whole_room
 
     def fit(self, lines: Sequence[str], events: Sequence[Event], line: Callable[[Event], str]) -> list[str]:
         """The lines of these events, brief ones for those that are long when half of the room is taken."""

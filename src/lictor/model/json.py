@@ -67,5 +67,6 @@ class JsonWriter:
         assert isinstance(event, LossEvent)
         loss = {"where": event.where, "reason": event.reason, "dropped": event.dropped}
         extra = f',"lictor":{_encoder.encode({"loss": loss}).decode()}' if self._extras else ""
-        body = f'"rate_limit_info":{{"number_of_dropped_process_events":"{event.dropped}"}}'
+        number = f'"number_of_dropped_process_events":"{event.dropped}"' if event.dropped else ""
+        body = f'"rate_limit_info":{{{number}}}'
         return f"{{{body}{self._node}{stamp}{self._end}{extra}}}\n"

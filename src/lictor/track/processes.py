@@ -66,6 +66,7 @@ class Tracker:
         self._absent: dict[int, Image] = {}
         self._long: deque[tuple[ProcessForms, int]] = deque()
         self._long_bytes = 0
+        self._long_budget = _LONG_BUDGET
         # Two generations: when the younger is full it becomes the older, and what was the older is forgotten.
         self._exited: dict[Key, Image] = {}
         self._exited_before: dict[Key, Image] = {}
@@ -206,6 +207,20 @@ class Tracker:
                 self.ends_missed += 1
         self._absent = absent
 
+    def shed(self) -> None:
+        """Let go of what can be made again, and of the processes that ended longest ago."""
+        self._templates.clear()
+        self._exited_before = {}
+        for image in self._live.values():
+            if image.forms is not None:
+                image.forms.json_text = ""
+                image.forms.protobuf = b""
+
+    def keep_long_arguments(self, keep: bool) -> None:
+        """Whether arguments longer than `LONG` are kept beyond the event of their exec."""
+        self._long_budget = _LONG_BUDGET if keep else 0
+        self._shorten_oldest()
+
     def _enter(self, image: Image) -> None:
         if image.depth and not image.depth % _DEPTH:
             _cut(image)
@@ -241,7 +256,10 @@ class Tracker:
         """Long arguments are kept while there is room for them; the oldest are shortened first."""
         self._long.append((forms, size))
         self._long_bytes += size
-        while self._long_bytes > _LONG_BUDGET:
+        self._shorten_oldest()
+
+    def _shorten_oldest(self) -> None:
+        while self._long_bytes > self._long_budget:
             oldest, size = self._long.popleft()
             self._long_bytes -= size
             oldest.shorten()

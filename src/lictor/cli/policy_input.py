@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from lictor.errors import LictorError
-from lictor.host import features
+from lictor.host import elf, features
 from lictor.host.facts import HostFacts
 from lictor.host.gather import gather
 from lictor.policy.machine import Machine
@@ -27,8 +27,8 @@ def facts_option(command: Callable[..., Any]) -> Callable[..., Any]:
 def machine(facts_file: str | None) -> Machine:
     """The machine of a facts file, or this one. What only root may try counts as missing for others."""
     if facts_file is not None:
-        return Machine(HostFacts.from_json(read(facts_file)))
-    return Machine(gather(features.abilities if os.geteuid() == 0 else None))
+        return Machine(HostFacts.from_json(read(facts_file)), elf.types_of)
+    return Machine(gather(features.abilities if os.geteuid() == 0 else None), elf.types_of)
 
 
 def read(name: str) -> bytes:

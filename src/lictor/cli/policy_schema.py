@@ -18,7 +18,7 @@ def command(crd: bool) -> None:
         click.echo(msgspec.json.format(msgspec.json.encode(schema.json_schema()), indent=2))
 
 
-class _Plain(yaml.SafeDumper):
+class _Plain(getattr(yaml, "CSafeDumper", yaml.SafeDumper)):  # type: ignore[misc]
     """Without anchors: they are hard to read, and some tools do not know them."""
 
     def ignore_aliases(self, data: object) -> bool:  # noqa: ARG002 (PyYAML's signature)

@@ -13,6 +13,7 @@ from lictor.policy.passes import (
     advice,
     attach,
     enforcement,
+    limits,
     lists,
     macros,
     memory,
@@ -32,6 +33,7 @@ PASSES: tuple[tuple[str, Callable[[Draft], None]], ...] = (
     ("values", values.run),  # what is read, where, as which type
     ("scope", scope.run),  # which processes the policy is for
     ("selectors", selectors.run),  # rules: predicates, filters, actions
+    ("limits", limits.run),  # what the kernel's half has room for
     ("attach", attach.run),  # how each hook is attached, and why
     ("enforcement", enforcement.run),  # what enforcing actions promise here
     ("advice", advice.run),  # what the author should know

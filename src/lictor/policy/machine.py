@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cached_property
 
 from lictor.catalog import syscalls
 from lictor.catalog.hooks import SYSCALL_PREFIXES
 from lictor.catalog.types import TypeRow
+from lictor.errors import LictorError
 from lictor.host.facts import Function, HostFacts, Preemption, Prototype
 from lictor.host.formats import Format
 from lictor.policy import ctypes
+from lictor.wire.btf import Btf, BtfError, parse
 from lictor.wire.ctype import CType, Walk, walk
 
 _FIXED = (Preemption.NONE, Preemption.VOLUNTARY)
 
 
 class Machine:
-    """Look-ups, each made once."""
+    """Look-ups, each made once. `types_of` gives the BTF of a program's file, raising LictorError; without it hooks in
+    programs cannot use `btfPath`."""
 
-    def __init__(self, facts: HostFacts) -> None:
+    def __init__(self, facts: HostFacts, types_of: Callable[[str], bytes] | None = None) -> None:
         self.facts = facts
+        self._types_of = types_of
+        self._programs: dict[str, Btf] = {}
         self._functions: dict[str, Function | None] = {}
         self._lsm: dict[str, Prototype | None] = {}
         self._raw: dict[str, Prototype | None] = {}
@@ -73,6 +79,17 @@ class Machine:
         if key not in self._types:
             self._types[key] = self.facts.type(name, module)
         return self._types[key]
+
+    def program(self, path: str) -> Btf:
+        """The types of a program. Raises LictorError."""
+        if path not in self._programs:
+            if self._types_of is None:
+                raise LictorError("files of programs are not read here", "compile on the machine that has them")
+            try:
+                self._programs[path] = parse(self._types_of(path))
+            except BtfError as error:
+                raise LictorError(f"{path}: {error}", "name a file that has BTF") from error
+        return self._programs[path]
 
     def inferred(self, ctype: CType) -> str:
         """The type that `auto` means for a C type; empty if none."""

@@ -204,6 +204,8 @@ FILTER_OPERATORS = (
     "Equal", "InRange", "Mask", "Prefix", "Postfix", "SubString", "SubStringIgnCase", "SPort", "DPort", "SAddr",
     "DAddr", "Protocol", "Family", "State", "CapabilitiesGained", "FileType", "CelExpr",
 )  # fmt: skip
+# What one hook can have in the kernel; a policy that needs more is refused.
+MAX_READS, MAX_RULES, MAX_FILTERS = 16, 16, 24
 INLINE = 4  # so many numbers or ranges are compared inline; more are a set
 
 

@@ -84,7 +84,9 @@ def without(facts: HostFacts) -> Without:
 
     def make(*names: str, preemption: Preemption = Preemption.VOLUNTARY) -> Machine:
         abilities = facts.abilities | dict.fromkeys(names, "not built in")
-        return Machine(msgspec.structs.replace(facts, abilities=abilities, preemption=preemption))
+        other = msgspec.structs.replace(facts, abilities=abilities, preemption=preemption)
+        vars(other)["kernel"] = facts.kernel  # taken apart once
+        return Machine(other)
 
     return make
 

@@ -69,7 +69,8 @@ def _ways(draft: Draft, hook: HookDraft) -> list[tuple[AttachKind, str, str]]:
         multi = multi or "there is one function only"
     guard = "a task that is preempted inside makes others skip it" if machine.preemptible else ""
     by_fentry = (AttachKind.FENTRY, fentry, "the cheapest; nothing preempts it on this kernel")
-    by_kprobe = (AttachKind.KPROBE, kprobe, "never skipped for another task, unlike fentry" if guard else "")
+    steady = "never skipped for another task, unlike fentry" if guard else "fentry is not for so many functions"
+    by_kprobe = (AttachKind.KPROBE, kprobe, f"fentry cannot be had: {fentry}" if fentry else steady)
     by_multi = (AttachKind.KPROBE_MULTI, multi, f"one link for {hook.siblings} functions")
     if hook.section == "fentries":
         return [(AttachKind.FENTRY, fentry, "the policy says so"), by_kprobe]

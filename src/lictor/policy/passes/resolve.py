@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from lictor.catalog.hooks import HookKind
+from lictor.errors import LictorError
 from lictor.policy import document
 from lictor.policy.diagnostics import did_you_mean, one_of
-from lictor.policy.draft import Draft
+from lictor.policy.draft import Draft, HookDraft
 from lictor.policy.plan import Step
 from lictor.policy.source import inside
+from lictor.wire.btf import STRUCT, UNION
 from lictor.wire.ctype import CType, Walk, WalkError
 
 Walked = tuple[CType, tuple[Step, ...], int, int]
 
 
-def follow(draft: Draft, part: document.Argument, ctype: CType | None) -> Walked | None:
+def follow(draft: Draft, hook: HookDraft, part: document.Argument, ctype: CType | None) -> Walked | None:
     """The type at the end of the path, the steps to it, and where a bit field lies in it (bits, shift)."""
-    start = _start(draft, part, ctype)
+    in_program = hook.kind in (HookKind.UPROBE, HookKind.USDT) and part.source != "current_task"
+    start = _of_program(draft, hook, part) if in_program else _start(draft, part, ctype)
     if start is None:
         return None
     try:
@@ -45,6 +49,28 @@ def _start(draft: Draft, part: document.Argument, ctype: CType | None) -> CType 
         message = "the kernel's type of this value is not known"
         draft.problems.add("bad-resolve", part.at("resolve"), message, hint="give `btfType`")
     return ctype
+
+
+def _of_program(draft: Draft, hook: HookDraft, part: document.Argument) -> CType | None:
+    """A type of the file that `btfPath` names."""
+    owner = hook.part
+    assert isinstance(owner, (document.UProbe, document.Usdt))
+    if not owner.btf_path or not part.btf_type:
+        message = "`resolve` in a program needs `btfPath` and `btfType`"
+        draft.problems.add("missing-field", part.at("resolve"), message, expected="both")
+        return None
+    try:
+        types = draft.machine.program(owner.btf_path)
+    except LictorError as error:
+        draft.problems.add("facts-missing", owner.at("btfPath"), error.message, hint=error.remedy)
+        return None
+    found = types.find(part.btf_type.removeprefix("struct "), STRUCT, UNION)
+    if found is None:
+        hint = did_you_mean(part.btf_type, types.names(STRUCT))
+        message = f"`{owner.btf_path}` has no type `{part.btf_type}`"
+        draft.problems.add("bad-resolve", part.at("btfType"), message, hint=hint)
+        return None
+    return CType(types, found.id)
 
 
 def _steps(found: Walk) -> tuple[Step, ...]:

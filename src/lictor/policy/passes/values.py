@@ -42,7 +42,7 @@ def _value(draft: Draft, hook: HookDraft, field: str, number: int, part: documen
         return None
     origin = origins.find(draft, hook, field, part)
     if origin is not None and part.resolve and part.source != "pt_regs":
-        origin = _resolved(draft, part, origin)
+        origin = _resolved(draft, hook, part, origin)
     row = _row(draft, hook, part, origin) if origin else None
     if origin is None or row is None:
         return None
@@ -82,8 +82,8 @@ def _check_return_action(draft: Draft, hook: HookDraft) -> None:
         draft.problems.add("conflict", at, message, expected="`returnArg` of type `sock` or `socket`")
 
 
-def _resolved(draft: Draft, part: document.Argument, origin: origins.Origin) -> Origin | None:
-    walked = follow(draft, part, origin.ctype)
+def _resolved(draft: Draft, hook: HookDraft, part: document.Argument, origin: origins.Origin) -> Origin | None:
+    walked = follow(draft, hook, part, origin.ctype)
     if walked is None:
         return None
     ctype, steps, bits, shift = walked
@@ -163,11 +163,12 @@ def _most_bytes(part: document.Argument, row: TypeRow) -> int:
 
 def _is_user(hook: HookDraft, row: TypeRow, field: str, part: document.Argument, origin: Origin) -> bool:
     """Whether the value lies in memory of the process."""
-    if not row.memory or field == "data" or part.resolve:
+    by_process = hook.kind is HookKind.SYSCALL or hook.kind in _IN_PROGRAMS
+    if field == "data" or not (row.memory or (part.resolve and by_process)):
         return False
     if hook.kind is HookKind.TRACEPOINT:  # only the records of system calls point there
         return hook.function.startswith("syscalls/") and isinstance(origin.c, FormatField) and origin.c.type[-1:] == "*"
-    return hook.kind is HookKind.SYSCALL or hook.kind in _IN_PROGRAMS
+    return by_process
 
 
 def _is_inline(origin: Origin, row: TypeRow) -> bool:

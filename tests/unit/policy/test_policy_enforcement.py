@@ -1,0 +1,198 @@
+"""What enforcing rules promise: method × preemption × what the rule is about."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from lictor.host.facts import Preemption
+from lictor.policy.compile import Compiled
+from lictor.policy.machine import Machine
+from lictor.policy.plan import AttachKind, Enforcement, Guarantee, Mode
+
+Compile = Callable[..., Compiled]
+Without = Callable[..., Machine]
+
+OVERRIDE = "selectors: [{matchActions: [{action: Override, argError: -1}]}]"
+SECURITY = f"\n  kprobes:\n  - call: security_file_open\n    syscall: false\n    {OVERRIDE}\n"
+CALL = "\n  kprobes:\n  - call: sys_dup\n    " + OVERRIDE + "\n"
+BOTH = (
+    "\n  lists: [{name: l, type: syscalls, values: [sys_dup, i386/sys_dup]}]\n  kprobes:\n  - call: list:l\n    "
+    + OVERRIDE
+)
+BEST = "\n  options: [{name: enforcement, value: best-effort}]"
+
+
+def promise(found: Compiled) -> Enforcement:
+    assert found.plan is not None, found.diagnostics
+    made = found.plan.hooks[0].enforcement
+    assert made is not None
+    return made
+
+
+def codes(found: Compiled) -> list[str]:
+    return [one.code for one in found.diagnostics]
+
+
+@pytest.mark.parametrize(
+    ("spec", "lacks", "preemption", "method", "guarantee"),
+    [
+        (SECURITY, (), Preemption.FULL, AttachKind.LSM, Guarantee.PREVENTED),
+        (SECURITY, ("lsm",), Preemption.VOLUNTARY, AttachKind.FMOD_RET, Guarantee.PREVENTED),
+        (SECURITY + BEST, ("lsm",), Preemption.FULL, AttachKind.FMOD_RET, Guarantee.BEST_EFFORT),
+        (SECURITY + BEST, ("lsm",), Preemption.LAZY, AttachKind.FMOD_RET, Guarantee.BEST_EFFORT),
+        (SECURITY + BEST, ("lsm", "fmod_ret"), Preemption.NONE, None, Guarantee.NONE),
+        (BOTH, (), Preemption.VOLUNTARY, AttachKind.FMOD_RET, Guarantee.PREVENTED),
+        (BOTH, (), Preemption.FULL, AttachKind.OVERRIDE, Guarantee.PREVENTED),
+        (BOTH, ("fmod_ret",), Preemption.NONE, AttachKind.OVERRIDE, Guarantee.PREVENTED),
+        (CALL, (), Preemption.VOLUNTARY, AttachKind.FMOD_RET, Guarantee.BEST_EFFORT),  # the 32-bit ABI is left
+    ],
+)
+def test_method_and_promise(
+    compile_spec: Compile,
+    without: Without,
+    spec: str,
+    lacks: tuple[str, ...],
+    preemption: Preemption,
+    method: AttachKind | None,
+    guarantee: Guarantee,
+) -> None:
+    made = promise(compile_spec(spec, without(*lacks, preemption=preemption)))
+    assert (made.method, made.guarantee) == (method, guarantee)
+    assert made.reason
+
+
+def test_less_than_asked_is_refused(compile_spec: Compile, without: Without) -> None:
+    preemptible = without("lsm", preemption=Preemption.FULL)
+    found = compile_spec(SECURITY, preemptible)
+    assert found.plan is None
+    assert codes(found) == ["cannot-enforce"]
+    assert "best-effort" in found.diagnostics[0].hint
+    assert codes(compile_spec(SECURITY + BEST, preemptible)) == ["weak-guarantee"]
+
+
+def test_the_callers_memory_can_be_raced(compile_spec: Compile) -> None:
+    spec = """
+  kprobes:
+  - call: sys_symlinkat
+    args: [{index: 0, type: string}]
+    selectors:
+    - matchArgs: [{index: 0, operator: Equal, values: [/x]}]
+      matchActions: [{action: Override, argError: -1}]
+"""
+    found = compile_spec(spec)
+    assert promise(found).guarantee is Guarantee.BEST_EFFORT
+    assert {"user-memory-race", "weak-guarantee"} <= set(codes(found))
+    assert any("path_symlink" in one.hint for one in found.diagnostics)
+
+
+@pytest.mark.parametrize(
+    ("hook", "action", "guarantee"),
+    [
+        ("bprm_check_security", "{action: Sigkill}", Guarantee.KILLED_BEFORE_RETURN),
+        ("task_fix_setuid", "{action: Signal, argSig: 9}", Guarantee.KILLED_BEFORE_RETURN),
+        ("file_permission", "{action: Sigkill}", Guarantee.KILLED_MAY_HAVE_HAPPENED),
+        ("socket_connect", "{action: Sigkill}", Guarantee.KILLED_MAY_HAVE_HAPPENED),
+        ("socket_connect", "{action: Signal, argSig: 15}", Guarantee.BEST_EFFORT),
+        ("socket_connect", "{action: Override, argError: -1}", Guarantee.PREVENTED),
+    ],
+)
+def test_signals(compile_spec: Compile, hook: str, action: str, guarantee: Guarantee) -> None:
+    found = compile_spec(f"\n  lsmhooks:\n  - hook: {hook}\n    selectors: [{{matchActions: [{action}]}}]\n")
+    assert promise(found).guarantee is guarantee
+    assert ("kill-without-deny" in codes(found)) == (guarantee is Guarantee.KILLED_MAY_HAVE_HAPPENED)
+
+
+def test_the_weakest_selector_decides(compile_spec: Compile) -> None:
+    spec = """
+  lsmhooks:
+  - hook: file_open
+    args: [{index: 0, type: file}]
+    selectors:
+    - matchArgs: [{index: 0, operator: Equal, values: [/a]}]
+      matchActions: [{action: Override, argError: -1}]
+    - matchArgs: [{index: 0, operator: Equal, values: [/b]}]
+      matchActions: [{action: Sigkill}]
+"""
+    assert promise(compile_spec(spec)).guarantee is Guarantee.KILLED_MAY_HAVE_HAPPENED
+
+
+def test_paths_have_other_names(compile_spec: Compile) -> None:
+    spec = "\n  lsmhooks:\n  - hook: file_open\n    args: [{index: 0, type: file}]\n    selectors: "
+    actions = "matchActions: [{action: Override, argError: -1}]"
+    found = compile_spec(f"{spec}[{{matchArgs: [{{index: 0, operator: Prefix, values: [/etc/]}}], {actions}}}]")
+    assert codes(found) == ["path-bypass"]
+    assert any("hard links" in one for one in promise(found).bypasses)
+
+
+def test_nothing_to_deny_in_a_hook_that_returns_nothing(compile_spec: Compile) -> None:
+    found = compile_spec(f"\n  lsmhooks:\n  - hook: bprm_committing_creds\n    {OVERRIDE}\n")
+    assert codes(found) == ["action-not-here"]
+
+
+def test_the_network_on_a_locked_down_kernel(compile_spec: Compile, without: Without) -> None:
+    spec = """
+  lsmhooks:
+  - hook: socket_connect
+    args: [{index: 1, type: sockaddr}]
+    selectors:
+    - matchArgs: [{index: 1, operator: SAddr, values: [10.0.0.0/8]}]
+      matchActions: [{action: Override, argError: -1}]
+"""
+    found = compile_spec(spec, without("lsm", "fentry", "fmod_ret", "kprobe"))
+    assert promise(found).method is AttachKind.CGROUP
+    assert found.plan is not None
+    hook = found.plan.hooks[0]
+    assert [(one.kind, one.target) for one in hook.attaches] == [
+        (AttachKind.CGROUP, "connect4"),
+        (AttachKind.CGROUP, "connect6"),
+    ]
+
+
+def test_enforcers(compile_spec: Compile, without: Without) -> None:
+    spec = """
+  enforcers: [{calls: [sys_dup, security_file_open]}]
+  tracepoints:
+  - subsystem: raw_syscalls
+    event: sys_enter
+    args: [{index: 4, type: syscall64}]
+    selectors:
+    - matchArgs: [{index: 4, operator: InMap, values: [sys_dup]}]
+      matchActions: [{action: NotifyEnforcer, argError: -1, argSig: 9}]
+"""
+    plan = compile_spec(spec).plan
+    assert plan is not None
+    assert [(call.function, call.attaches[0].kind) for call in plan.enforcer] == [
+        ("__x64_sys_dup", AttachKind.FMOD_RET),
+        ("security_file_open", AttachKind.LSM),
+    ]
+    nothing = compile_spec(spec, without("lsm", "fmod_ret", "bpf_override_return"))
+    assert codes(nothing).count("cannot-enforce") == 2
+    assert {(one.line, one.column) for one in nothing.diagnostics if one.code == "cannot-enforce"} == {(6, 24), (6, 33)}
+
+
+@pytest.mark.parametrize(
+    ("method", "kind"), [("fmod-ret", AttachKind.FMOD_RET), ("override-return", AttachKind.OVERRIDE)]
+)
+def test_a_policy_can_force_the_method(compile_spec: Compile, method: str, kind: AttachKind) -> None:
+    found = compile_spec(BOTH + f"\n  options: [{{name: override-method, value: {method}}}]")
+    assert promise(found).method is kind
+
+
+@pytest.mark.parametrize(
+    ("action", "option", "mode"),
+    [
+        ("Post", "", Mode.MONITOR_ONLY),
+        ("Sigkill", "", Mode.ENFORCE),
+        ("Sigkill", "monitor", Mode.MONITOR),
+        ("Sigkill", "enforce", Mode.ENFORCE),
+        ("Post", "enforce", Mode.MONITOR_ONLY),
+    ],
+)
+def test_modes(compile_spec: Compile, action: str, option: str, mode: Mode) -> None:
+    spec = f"\n  kprobes: [{{call: sys_dup, selectors: [{{matchActions: [{{action: {action}}}]}}]}}]"
+    spec += f"\n  options: [{{name: policy-mode, value: {option}}}]" if option else ""
+    plan = compile_spec(spec).plan
+    assert plan is not None
+    assert plan.mode is mode

@@ -1,6 +1,6 @@
 """Boots a stock Debian kernel under qemu (plain emulation) and runs a command in it as root.
 
-    python tools/vm.py setup [6.1 6.12]                      fetch kernels (never installed) and make initramfs
+    python tools/vm.py setup [6.1 6.12 7.x]                  fetch kernels (never installed) and make initramfs
     python tools/vm.py run --kernel 6.1 [--icount] -- CMD…    run CMD in the current directory; its exit code is ours
 
 The guest sees the whole file system of the host read-only, with a tmpfs overlay on top. `--icount` makes one guest
@@ -21,6 +21,8 @@ import tempfile
 from pathlib import Path
 
 CACHE = Path(os.environ.get("LICTOR_VM_DIR", Path.home() / ".cache" / "lictor-vm"))
+# Kernels that this Debian release does not have, and the suite that has them.
+LATER = {"7.x": "trixie-backports"}
 _BOOTS = 3
 MODULES = ("virtio_pci", "virtio_blk", "9p", "9pnet_virtio", "overlay", "virtio_console")
 FIRST = """#!/bin/busybox sh
@@ -106,23 +108,48 @@ def _boot(out: Path, qemu: list[str], command: list[str], timeout: int) -> int:
 
 
 def _fetch(name: str) -> None:
-    meta = "linux-image-amd64" if name == "6.1" else f"linux-image-{name}-amd64"
+    """Unpack the packages of a kernel: this release's own, or those of a later suite (`LATER`)."""
+    meta = "linux-image-amd64" if name == "6.1" or name in LATER else f"linux-image-{name}-amd64"
     target = CACHE / name
     shutil.rmtree(target, ignore_errors=True)
     target.mkdir(parents=True)
-    package = _package(meta)
-    if package is None:
-        subprocess.run(["apt-get", "update", "-q"], check=True, stdout=subprocess.DEVNULL)
-        package = _package(meta)
-    if package is None:
-        sys.exit(f"no package of kernel {name} is known to apt; there should be one named {meta}")
-    subprocess.run(["apt-get", "download", "-q", package], cwd=target, check=True, stdout=subprocess.DEVNULL)
-    archive = next(target.glob("*.deb"))
-    subprocess.run(["dpkg-deb", "-x", archive, target], check=True)
-    archive.unlink()
-    version = next((target / "lib" / "modules").iterdir()).name
+    with tempfile.TemporaryDirectory(prefix="lictor-apt-") as apt:
+        environment = _later_apt(Path(apt), LATER[name]) if name in LATER else dict(os.environ)
+        packages = _packages(meta, environment)
+        if not packages:
+            subprocess.run(["apt-get", "update", "-q"], env=environment, check=True, stdout=subprocess.DEVNULL)
+            packages = _packages(meta, environment)
+        if not packages:
+            sys.exit(f"no package of kernel {name} is known to apt; there should be one named {meta}")
+        download = ["apt-get", "download", "-q", *packages]
+        subprocess.run(download, cwd=target, env=environment, check=True, stdout=subprocess.DEVNULL)
+    for archive in target.glob("*.deb"):
+        subprocess.run(["dpkg-deb", "-x", archive, target], check=True)
+        archive.unlink()
+    if not (target / "lib").exists():
+        (target / "lib").symlink_to("usr/lib")
+    modules = next((target / "lib" / "modules").iterdir())
+    version = modules.name
+    if (modules / "vmlinuz").exists():  # where later releases keep it
+        (target / "boot").mkdir()
+        (modules / "vmlinuz").rename(target / "boot" / f"vmlinuz-{version}")
     subprocess.run(["depmod", "-b", target, version], check=True)
     _make_initramfs(target, _modules(target, version))
+
+
+def _later_apt(where: Path, suite: str) -> dict[str, str]:
+    """An environment in which apt knows one later suite of the archive this machine uses, and touches nothing of it."""
+    shown = ["apt-get", "indextargets", "--format", "$(REPO_URI)", "Created-By: Packages"]
+    found = subprocess.run(shown, capture_output=True, text=True, check=True).stdout.split()
+    archive = next(uri for uri in found if "security" not in uri)
+    (where / "lists" / "partial").mkdir(parents=True)
+    keys = "/usr/share/keyrings/debian-archive-keyring.gpg"
+    (where / "sources.list").write_text(f"deb [signed-by={keys}] {archive} {suite} main\n")
+    (where / "apt.conf").write_text(
+        f'Dir::State::lists "{where}/lists"; Dir::Cache "{where}/cache"; Dir::Etc::sourcelist "{where}/sources.list";'
+        'Dir::Etc::sourceparts "/nonexistent"; Acquire::Languages "none"; APT::Sandbox::User "root";'
+    )
+    return os.environ | {"APT_CONFIG": str(where / "apt.conf")}
 
 
 def _make_initramfs(target: Path, modules: list[Path]) -> None:
@@ -143,10 +170,19 @@ def _make_initramfs(target: Path, modules: list[Path]) -> None:
     subprocess.run(["sh", "-c", pack], cwd=root, check=True)
 
 
-def _package(meta: str) -> str | None:
-    """The image that a meta package stands for now."""
-    shown = subprocess.run(["apt-cache", "depends", meta], capture_output=True, text=True, check=False).stdout
-    return next((line.split()[-1] for line in shown.splitlines() if "Depends: linux-image" in line), None)
+def _packages(meta: str, environment: dict[str, str]) -> list[str]:
+    """The image that a meta package stands for now, and the parts that later releases split off it."""
+    images = [one for one in _depends(meta, environment) if one.startswith("linux-image-")]
+    if not images:
+        return []
+    version = images[0].removeprefix("linux-image-")
+    return images + [one for one in _depends(images[0], environment) if one.endswith(version)]
+
+
+def _depends(package: str, environment: dict[str, str]) -> list[str]:
+    show = ["apt-cache", "depends", package]
+    shown = subprocess.run(show, capture_output=True, text=True, env=environment, check=False).stdout
+    return [line.split()[-1] for line in shown.splitlines() if line.startswith("  Depends: ")]
 
 
 def _modules(target: Path, version: str) -> list[Path]:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import socket
 import subprocess
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import DEADLINE_S, RunningAgent
+from conftest import RunningAgent
 
 pytestmark = pytest.mark.kernel
 
@@ -45,23 +48,64 @@ def test_sighup_changes_what_can_change(tmp_path: Path) -> None:
     assert agent.stop() == 0
 
 
+@contextlib.contextmanager
+def listening(where: Path) -> Iterator[list[str]]:
+    """A service manager that takes every word in."""
+    heard: list[str] = []
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(where))
+
+        def listen() -> None:
+            while (word := manager.recv(500)) != b"end":
+                heard.append(word.decode())
+
+        thread = threading.Thread(target=listen)
+        thread.start()
+        try:
+            yield heard
+        finally:
+            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as last:
+                last.sendto(b"end", str(where))
+            thread.join()
+
+
 def test_one_agent_ready_when_it_sees(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pid_file, info_file = tmp_path / "lictor.pid", tmp_path / "info.json"
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
-        manager.bind(str(tmp_path / "notify"))
-        manager.settimeout(DEADLINE_S)
-        monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
-        monkeypatch.setenv("WATCHDOG_USEC", "100000")
+    monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+    monkeypatch.setenv("WATCHDOG_USEC", "100000")
+    with listening(tmp_path / "notify") as heard:
         agent = RunningAgent(tmp_path, "--pid-file", str(pid_file), "--info-file", str(info_file))
-        heard = ""
-        while not ("READY=1" in heard and "WATCHDOG=1" in heard):
-            heard += manager.recv(500).decode() + "\n"
+        agent.wait(lambda: "READY=1" in "\n".join(heard), "the word that it is ready")
+        agent.wait(lambda: "WATCHDOG=1" in heard, "a sign of life")
         assert agent.run("/bin/true")
         (tmp_path / "second").mkdir()
         with pytest.raises(AssertionError, match="an agent runs already"):
             RunningAgent(tmp_path / "second", "--pid-file", str(pid_file))
         assert agent.stop() == 0
-        while "STOPPING=1" not in heard:
-            heard += manager.recv(500).decode() + "\n"
+    assert "STOPPING=1" in "\n".join(heard)
     assert not pid_file.exists()
     assert not info_file.exists()
+
+
+def no_room(where: Path) -> bool:
+    """Whether a word to the manager would have to wait."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as another:
+        another.setblocking(False)
+        try:
+            another.sendto(b"x", str(where))
+        except BlockingIOError:
+            return True
+    return False
+
+
+def test_a_deaf_manager_holds_nothing_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    where = tmp_path / "notify"
+    monkeypatch.setenv("NOTIFY_SOCKET", str(where))
+    monkeypatch.setenv("WATCHDOG_USEC", "2000")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(where))
+        agent = RunningAgent(tmp_path)
+        agent.wait(lambda: no_room(where), "signs of life that nobody reads")
+        for _ in range(20):
+            assert agent.run("/bin/true")
+        assert agent.stop() == 0

@@ -7,6 +7,8 @@ import os
 import socket
 import time
 
+_PATIENCE_S = 1.0
+
 
 def ready(status: str) -> None:
     """The sensors are attached and the surfaces open; also the end of a reload."""
@@ -23,7 +25,8 @@ def stopping() -> None:
 
 
 def alive() -> None:
-    _send("WATCHDOG=1")
+    # Not waited for: where it finds no room, earlier signs of life lie unread.
+    _send("WATCHDOG=1", 0.0)
 
 
 def watchdog_period() -> float | None:
@@ -34,11 +37,12 @@ def watchdog_period() -> float | None:
     return int(wait) / 2e6
 
 
-def _send(message: str) -> None:
+def _send(message: str, patience: float = _PATIENCE_S) -> None:
+    """A manager that does not listen, or not in time, is no reason to fail, nor to stand still."""
     address = os.environ.get("NOTIFY_SOCKET", "")
     if not address.startswith(("/", "@")):
         return
     where = "\0" + address[1:] if address[0] == "@" else address
-    # A manager that does not listen is no reason to fail.
     with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sock:
+        sock.settimeout(patience)
         sock.sendto(message.encode(), where)

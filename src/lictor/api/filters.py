@@ -57,7 +57,7 @@ def _event_filter(one: events_pb2.Filter, place: str) -> EventFilter:
         if field.name == "event_set":
             given[field.name] = _kinds(value, place)
         elif field.name == "capabilities":
-            given[field.name] = _capabilities(value)
+            given[field.name] = _capabilities(value, place)
         elif field.message_type is not None:
             given[field.name] = value.value
         else:
@@ -75,14 +75,19 @@ def _kinds(numbers: Iterable[int], place: str) -> tuple[EventType, ...]:
     return tuple(EventType(number) for number in numbers)
 
 
-def _capabilities(found: events_pb2.CapFilter) -> CapabilityFilter:
-    return CapabilityFilter(**{field.name: _capability_test(value) for field, value in found.ListFields()})
+def _capabilities(found: events_pb2.CapFilter, place: str) -> CapabilityFilter:
+    return CapabilityFilter(**{field.name: _capability_test(value, place) for field, value in found.ListFields()})
 
 
-def _capability_test(found: events_pb2.CapFilterSet) -> CapabilityTest:
-    return CapabilityTest(
-        **{field.name: frozenset(_CAPABILITIES.Name(number) for number in value) for field, value in found.ListFields()}
-    )
+def _capability_test(found: events_pb2.CapFilterSet, place: str) -> CapabilityTest:
+    known = _CAPABILITIES.DESCRIPTOR.values_by_number
+    parts = {}
+    for field, numbers in found.ListFields():
+        for number in numbers:
+            if number not in known:
+                raise LictorError(f"{place}: there is no capability {number}", "see tetragon.CapabilitiesType")
+        parts[field.name] = frozenset(known[number].name for number in numbers)
+    return CapabilityTest(**parts)
 
 
 def _field_filter(one: events_pb2.FieldFilter, place: str, own: bool = False) -> FieldFilter:

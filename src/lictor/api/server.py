@@ -35,7 +35,7 @@ _SERVICES = (
     sensors_pb2.DESCRIPTOR.services_by_name["FineGuidanceSensors"],
     eventlogservice_pb2.DESCRIPTOR.services_by_name["EventLogService"],
 )
-MAX_STREAMS = 1024
+MAX_STREAMS = 256
 _DRAIN_S = 2.0
 _TLS_LOOK_S = 5.0
 _WRITING = frozenset(

@@ -107,7 +107,7 @@ def finish(draft: Draft) -> Plan:
                 attaches=hook.attaches,
                 reads=values.reads(hook),
                 rules=hook.rules,
-                return_action=getattr(hook.part, "return_arg_action", ""),
+                return_action=values.return_action(hook),
                 enforcement=hook.enforcement,
                 message=hook.part.message[:256],
                 tags=hook.part.tags,

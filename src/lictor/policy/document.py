@@ -86,6 +86,12 @@ class Argument(Part, word="an argument"):
     btf_type_module: str = text("Kernel module that has the type.")
 
 
+class ReturnValue(Argument, word="a return value"):
+    """What a function returns. `index` says nothing here."""
+
+    index: int = number("Not used.", least=0)
+
+
 class MatchArgs(Part, word="a condition on a value"):
     """A condition on one value."""
 
@@ -231,7 +237,7 @@ class KProbe(Hook, word="a function hook"):
     call: str = text("The function, or `list:NAME`.", required=True)
     syscall: bool = flag("It is a system call: arguments are the caller's.", default=True)
     returns: bool = flag("Also hook the return.", name="return", default=False)
-    return_arg: Argument | None = one(Argument, "What it returns.")
+    return_arg: ReturnValue | None = one(ReturnValue, "What it returns.")
     return_arg_action: str = text("TrackSock or UntrackSock, for a socket that it returns.")
     data: tuple[Argument, ...] = many(Argument, "Values that are no arguments.")
     ignore: Ignore | None = one(Ignore, "What may go wrong.")
@@ -274,7 +280,7 @@ class UProbe(Hook, word="a hook in a program"):
     addrs: tuple[int, ...] = many(Integer(64), "Virtual addresses.")
     ref_ctr_offsets: tuple[int, ...] = many(Integer(64), "Offsets of semaphores, one per function.")
     returns: bool = flag("Also hook the return.", name="return", default=False)
-    return_arg: Argument | None = one(Argument, "What it returns.")
+    return_arg: ReturnValue | None = one(ReturnValue, "What it returns.")
     data: tuple[Argument, ...] = many(Argument, "Values that are no arguments.")
     binary_digests: tuple[str, ...] = many(_WORDS, "`sha256:…`, `build-id:…`: the file must have one of them.")
     ignore: IgnoreDigest | None = one(IgnoreDigest, "What may go wrong.")

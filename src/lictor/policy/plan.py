@@ -95,7 +95,8 @@ class Read(_Value, frozen=True, kw_only=True):
 
     `type` is a row of the catalogue (never `auto`). `index` is as `source` says; `written_index` is the one that the
     policy has, which events and filters speak of. `size` is the value's bytes where the type does not say it.
-    `size_index` is the argument that holds the byte count. `user` memory belongs to the process: it can change between
+    `size_index` is the argument that holds the byte count; without it, the return value does for what is read
+    `at_return`. `user` memory belongs to the process: it can change between
     check and use, and may not be resident. `at_return`: read when the function returns.
 
     `steps` begin at the value as `source` gives it, a pointer, and end at the address of a number (then `size` bytes

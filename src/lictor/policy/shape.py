@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from typing import Any, ClassVar, Self
 
+from lictor.policy import retired
 from lictor.policy.diagnostics import Problems, did_you_mean, one_of
 from lictor.policy.source import Mapping, Node, Scalar, Sequence
 
@@ -103,7 +104,7 @@ class Choice(Kind):
             if (canonical := self._aliases.get(node.text)) is not None:
                 problems.add("alias", node, f"`{node.text}` is an alias of `{canonical}`", hint=f"write `{canonical}`")
                 return canonical
-            hint = did_you_mean(node.text, self.words)
+            hint = retired.VALUES.get(node.text) or did_you_mean(node.text, self.words)
             problems.add("unknown-value", node, f"`{node.text[:60]}` is not known here", expected=self.word, hint=hint)
             return BAD
         return self.wrong(node, problems)
@@ -290,7 +291,7 @@ class Part:
 
     @classmethod
     def _unknown(cls, name: str, node: Mapping, problems: Problems) -> None:
-        hint = f"it belongs into {HOMES[name]}" if name in HOMES else ""
+        hint = f"it belongs into {HOMES[name]}" if name in HOMES else retired.FIELDS.get(name, "")
         hint = hint or did_you_mean(name, (known for known in cls.FIELDS if known not in node.entries))
         expected = one_of(cls.FIELDS, 30)
         problems.add("unknown-field", node.keys[name], f"`{name[:60]}` is no field here", expected=expected, hint=hint)

@@ -220,6 +220,20 @@ def test_system_calls_by_name_number_and_list(compile_spec: Compile) -> None:
     assert one.numbers == (32, 59, 257, 0x80000000 | 41)
 
 
+def test_a_list_of_system_calls_against_a_plain_number(compile_spec: Compile) -> None:
+    spec = """
+  lists:
+  - {name: l, type: syscalls, values: [sys_dup, i386/sys_dup]}
+  tracepoints:
+  - subsystem: raw_syscalls
+    event: sys_enter
+    args: [{index: 4, type: uint64}]
+    selectors: [{matchArgs: [{index: 4, operator: InMap, values: ["list:l"]}]}]
+"""
+    (one,) = compiled(compile_spec(spec)).hooks[0].rules[0].filters
+    assert one.numbers == (32, 41)
+
+
 def test_conditions_that_exclude_each_other(compile_spec: Compile) -> None:
     never = [
         "{index: 0, operator: Equal, values: [/a]}, {index: 0, operator: Prefix, values: [/b]}",

@@ -130,6 +130,29 @@ def test_wrong_selectors(compile_spec: Compile, spec: str, code: str, message: s
     wrong(compile_spec, SELECTORS + spec, code, message, help_)
 
 
+OLD = [
+    ("  §rawtracepoints: []", "unknown-field", "`raw: true`"),
+    ("  §killers: []", "unknown-field", "`enforcers`"),
+    ("  uprobes: [{path: /bin/sh, symbols: [a], §symbol: a}]", "unknown-field", "`symbols"),
+    ("  kprobes: [{call: sys_dup, selectors: [{matchActions: [{action: §FollowFD}]}]}]", "unknown-value", "`fd`"),
+    (
+        "  kprobes: [{call: sys_dup, selectors: [{matchActions: [{action: §NotifyKiller}]}]}]",
+        "unknown-value",
+        "Enforcer",
+    ),
+    (
+        "  kprobes: [{call: sys_dup, return: true, returnArg: {type: int}, returnArgAction: §Post}]",
+        "no-effect",
+        "remove",
+    ),
+]
+
+
+@pytest.mark.parametrize(("spec", "code", "help_"), OLD)
+def test_words_of_older_versions(compile_spec: Compile, spec: str, code: str, help_: str) -> None:
+    wrong(compile_spec, spec, code, "", help_)
+
+
 def test_a_kill_without_a_denial(compile_spec: Compile) -> None:
     spec = SELECTORS.replace("- call: ", "- call: §") + "    - matchActions: [{action: Sigkill}]"
     wrong(compile_spec, spec, "kill-without-deny", "`write` may still happen", "Override")

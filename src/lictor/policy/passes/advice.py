@@ -50,7 +50,7 @@ def _syscall(draft: Draft, hook: HookDraft) -> None:
     others = around.other_calls(draft, hook, known)
     if others and hook.siblings <= _FEW:
         what = f"`{known.name}` can be done" if known else "the same can be done"
-        message = f"{what} without `{hook.syscall}`: by {', or by '.join(others)}"
+        message = f"{what} without `sys_{hook.syscall}`: by {', or by '.join(others)}"
         draft.problems.add("syscall-bypass" if hook.enforcement else "syscall-coverage", hook.at, message, hint=hint)
 
 

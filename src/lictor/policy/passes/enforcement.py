@@ -63,6 +63,9 @@ def _of_rule(draft: Draft, hook: HookDraft, rule: Rule) -> Enforcement | None:
             reason = f"no enforcer is on `{hook.function}`: the next call that has one is hit"
             return Enforcement(method=None, guarantee=Guarantee.NONE, reason=reason, bypasses=ways)
         worst = max((call.enforcement for call in draft.enforcer), key=lambda one: _ORDER.index(one.guarantee))
+        if draft.machine.preemptible and any(one.kind is AttachKind.FENTRY for one in hook.attaches):
+            reason = "this kernel is preemptible: the program that leaves the note can be skipped"
+            worst = msgspec.structs.replace(worst, guarantee=Guarantee.BEST_EFFORT, reason=reason)
         return msgspec.structs.replace(worst, bypasses=(*ways, *worst.bypasses))
     if ActionKind.SET in kinds:
         if lack := draft.machine.lacks("bpf_probe_write_user"):

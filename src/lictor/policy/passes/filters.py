@@ -177,13 +177,15 @@ def _listed(condition: Condition, text: str) -> list[int]:
     found = lists.find(condition.draft, text, at)
     if found is None:
         return []
-    if condition.value.row.family is not Family.SYSCALL or condition.operator.base != "InMap":
-        raise BadValueError("a list is compared with `InMap`, and with a `syscall64`", code="bad-list")
+    row = condition.value.row
+    flagged = row.family is Family.SYSCALL  # a plain number does not say of which ABI it is
+    if condition.operator.base != "InMap" or not (flagged or row.bits == 64):
+        raise BadValueError("a list is compared with `InMap`, and with a `syscall64` or a `uint64`", code="bad-list")
     numbers = []
     for name in condition.draft.names[found.name]:
         one = syscall.find(condition.draft.machine, name)
-        if one.id is not None:
-            numbers.append(one.id)
+        if one.id is not None and one.number is not None:
+            numbers.append(one.id if flagged else one.number)
         elif not found.type.startswith("generated"):
             raise BadValueError(f"`{name}` of list `{found.name}` is no system call of {one.abi or 'this machine'}")
     return numbers

@@ -74,7 +74,9 @@ def _check_return_action(draft: Draft, hook: HookDraft) -> None:
     if not isinstance(part, document.KProbe) or not part.has("returnArgAction"):
         return
     at = part.at("returnArgAction")
-    if part.return_arg_action not in _RETURN_ACTIONS:
+    if part.return_arg_action == "Post":  # what older policies have
+        draft.problems.add("no-effect", at, "`Post` is what happens anyway", hint="remove it")
+    elif part.return_arg_action not in _RETURN_ACTIONS:
         message = f"`{part.return_arg_action[:40]}` is not possible here"
         draft.problems.add("unknown-value", at, message, expected=one_of(_RETURN_ACTIONS))
     elif part.return_arg is None or part.return_arg.type not in ("sock", "socket"):
@@ -137,7 +139,8 @@ def _kernels_word(origin: Origin) -> str:
 def _size_index(draft: Draft, hook: HookDraft, field: str, part: document.Argument, row: TypeRow) -> int | None:
     """Which argument holds the byte count; policies count from 1, 0 is none."""
     if not part.size_arg_index:
-        if row.name == "char_buf" and hook.kind is not HookKind.TRACEPOINT and not part.resolve and field == "args":
+        counted = part.return_copy or part.resolve or field != "args"
+        if row.name == "char_buf" and hook.kind is not HookKind.TRACEPOINT and not counted:
             message = "how long a `char_buf` is must be said: nothing is read of it"
             draft.problems.add("no-effect", part.node, message, hint="add `sizeArgIndex`, or take it for a `string`")
         return None
@@ -184,3 +187,9 @@ def _return_copy(draft: Draft, hook: HookDraft, part: document.Argument) -> bool
 
 def reads(hook: HookDraft) -> tuple[plan.Read, ...]:
     return tuple(value.read for value in hook.values)
+
+
+def return_action(hook: HookDraft) -> str:
+    """What happens with the socket that is returned; empty if nothing does."""
+    found = getattr(hook.part, "return_arg_action", "")
+    return found if found in _RETURN_ACTIONS else ""

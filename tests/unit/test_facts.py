@@ -93,6 +93,7 @@ def test_functions(facts: HostFacts) -> None:
     twice = facts.function("static_twice")
     assert twice is not None
     assert twice.symbol.ambiguous
+    assert "several functions" in twice.kprobe
     assert twice.module == "xfs"
     assert twice.prototype is None
     assert facts.function("vfs_wirte") is None

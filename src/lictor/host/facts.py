@@ -279,6 +279,8 @@ class HostFacts(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         return Prototype(given, _parameter(blob, "", shape.size))
 
     def _not_traced(self, symbol: Symbol) -> str:
+        if symbol.ambiguous:
+            return "several functions have this name, and newer kernels refuse to choose"
         if symbol.traceable or "available_filter_functions" in self.missing:
             return ""
         return "ftrace does not know it (notrace, or inlined everywhere)"

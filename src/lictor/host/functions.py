@@ -73,8 +73,12 @@ class SymbolTable:
 
 def pack(symbols: Iterable[Symbol]) -> str:
     """The text of a table."""
-    lines = []
-    for one in sorted(symbols, key=lambda symbol: symbol.name):
-        rest = f" {one.letters or '-'} {one.module}" if one.module else f" {one.letters}" if one.letters else ""
-        lines.append(f"{one.name}{rest}\n")
-    return "".join(lines)
+    ordered = sorted(symbols, key=lambda symbol: symbol.name)
+    return "".join(line(one.name, one.letters, one.module) for one in ordered)
+
+
+def line(name: str, letters: str, module: str) -> str:
+    """One line of a table's text."""
+    if module:
+        return f"{name} {letters or '-'} {module}\n"
+    return f"{name} {letters}\n" if letters else f"{name}\n"

@@ -5,22 +5,23 @@ from __future__ import annotations
 import errno
 import os
 import platform
-from collections import Counter
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Callable
 from pathlib import Path
 
 from lictor.host import functions, preemption, tracefs
 from lictor.host.cgroups import find_hierarchy
 from lictor.host.facts import Cgroups, HostFacts
 from lictor.host.formats import paragraph
-from lictor.host.functions import Symbol
 from lictor.host.procfs import INITIAL
 
 _BTF = Path("/sys/kernel/btf")
 _DEBUGFS = Path("/sys/kernel/debug")
 _SECURITY = Path("/sys/kernel/security")
-# Padding in front of functions, trampolines of static calls, and tables: in kallsyms, and no functions.
-_NO_FUNCTIONS = ("__pfx_", "__cfi_", "__SCT__", "__SCK__", "__ksymtab_", "__kstrtab_")
+# Padding in front of functions, trampolines of static calls, and tables are in kallsyms, and are no functions.
+_CODE = re.compile(
+    r"^([0-9a-f]+) [tTwW] (?!__pfx_|__cfi_|__SCT__|__SCK__|__ksymtab_|__kstrtab_)(\S+)(?:\t\[(\S+)\])?$", re.MULTILINE
+)
 
 
 class Gatherer:
@@ -59,7 +60,7 @@ def gather(abilities: Callable[[], dict[str, str]] | None = None) -> HostFacts:
         abilities=abilities() if abilities else {},
         btf=reader.blob("btf", _BTF / "vmlinux"),
         modules=_modules(reader),
-        symbols=functions.pack(_symbols(reader)).encode(),
+        symbols=_symbols(reader).encode(),
         formats=_formats(reader).encode(),
         missing=reader.missing,
     )
@@ -73,52 +74,48 @@ def _modules(reader: Gatherer) -> dict[str, bytes]:
     return {name: reader.blob(f"btf of {name}", _BTF / name) for name in names}
 
 
-def _symbols(reader: Gatherer) -> list[Symbol]:
-    """Functions of /proc/kallsyms, with what tracefs and debugfs know of each."""
+def _symbols(reader: Gatherer) -> str:
+    """Functions of /proc/kallsyms, with what tracefs and debugfs know of each (`host.functions`)."""
     traceable = _first_words(reader.text("available_filter_functions", _tracefs() / "available_filter_functions"))
     barred = _last_columns(reader.text("kprobes/blacklist", _DEBUGFS / "kprobes" / "blacklist"))
     injectable = _first_words(reader.text("error_injection/list", _DEBUGFS / "error_injection" / "list"))
-    counted: Counter[str] = Counter()
-    modules: dict[str, str] = {}
-    code = list(_named_code(reader.text("kallsyms", Path("/proc/kallsyms"))))
+    code = _code(reader.text("kallsyms", Path("/proc/kallsyms")))
     traceable |= _aliases(code, traceable)
+    modules: dict[str, str] = {}
+    several: set[str] = set()
     for _, name, module in code:
-        if "." in name and traceable and name not in traceable:
-            continue  # a part of a function that the compiler moved out (`.cold`)
-        counted[name] += 1
-        modules.setdefault(name, module)
-    sets = (traceable, barred, injectable)
-    letters = (functions.TRACEABLE, functions.BARRED, functions.INJECTABLE)
-    return [
-        Symbol(
-            name,
-            "".join(letter for letter, names in zip(letters, sets, strict=True) if name in names)
-            + (functions.AMBIGUOUS if count > 1 else ""),
-            modules[name],
-        )
-        for name, count in counted.items()
-    ]
+        if name in modules:
+            several.add(name)
+        else:
+            modules[name] = module
+    known = traceable | barred | injectable | several
+    lines = []
+    for name in sorted(modules):
+        letters = ""
+        if name in known:
+            letters += functions.TRACEABLE if name in traceable else ""
+            letters += functions.BARRED if name in barred else ""
+            letters += functions.INJECTABLE if name in injectable else ""
+            letters += functions.AMBIGUOUS if name in several else ""
+        if "." not in name or name in traceable or not traceable:  # else the compiler moved it out (`.cold`)
+            lines.append(functions.line(name, letters, modules[name]))
+    return "".join(lines)
 
 
-def _aliases(code: list[tuple[int, str, str]], traceable: frozenset[str]) -> frozenset[str]:
-    """Other names of traceable functions, as `__x64_sys_getpid`: ftrace lists one name per address."""
-    places = {address for address, name, _ in code if name in traceable} - {0}
-    return frozenset(name for address, name, _ in code if address in places)
-
-
-def _named_code(kallsyms: str) -> Iterator[tuple[int, str, str]]:
-    """Address (0: not shown), name and module of what kallsyms says is code. Some kernels have data among it:
+def _code(kallsyms: str) -> list[tuple[str, str, str]]:
+    """Address (zeros: not shown), name and module of what kallsyms says is code. Some kernels have data among it:
     where addresses are shown, the kernel's own code ends at a mark, and what is gone after boot lies behind it."""
-    end = kallsyms.find(" T _etext\n")
-    code_ends = int(kallsyms[kallsyms.rfind("\n", 0, end) + 1 : end], 16) if end > 0 else 0
-    for line in kallsyms.splitlines():
-        words = line.split()
-        module = words[3].strip("[]") if len(words) > 3 else ""
-        if words[1] not in "tTwW" or words[2].startswith(_NO_FUNCTIONS) or module == "bpf":
-            continue
-        address = int(words[0], 16)
-        if module or not code_ends or address < code_ends:
-            yield address, words[2], module
+    found = _CODE.findall(kallsyms)
+    end = next((address for address, name, _ in found if name == "_etext"), "")
+    if not end.strip("0"):
+        return [one for one in found if one[2] != "bpf"]
+    return [one for one in found if one[0] < end or one[2] not in ("", "bpf")]
+
+
+def _aliases(code: list[tuple[str, str, str]], traceable: frozenset[str]) -> frozenset[str]:
+    """Other names of traceable functions, as `__x64_sys_getpid`: ftrace lists one name per address."""
+    places = {address for address, name, _ in code if name in traceable}
+    return frozenset(name for address, name, _ in code if address in places and address.strip("0"))
 
 
 def _formats(reader: Gatherer) -> str:

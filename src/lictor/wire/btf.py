@@ -108,11 +108,15 @@ class Btf:
 
     def names(self, kind: int, prefix: str = "") -> Iterator[str]:
         """The names of all own types of a kind that begin with `prefix`."""
+        begin, words, starts = prefix.encode(), self._words, self._starts
         for name, offset in self._own_offsets.items():
-            if name.startswith(prefix.encode()) and offset in self._by_name:
-                text = name.decode()
-                if any(self.type(type_id).kind == kind for type_id in self._ids(text)):
-                    yield text
+            found = self._by_name.get(offset)
+            if found is None or not name.startswith(begin):
+                continue
+            if any(
+                words[starts[one] + 1] >> 24 & 0x1F == kind for one in (found if isinstance(found, list) else [found])
+            ):
+                yield name.decode()
 
     def fields(self, found: Type) -> list[Field]:
         """The members of a struct or union, in order."""

@@ -46,7 +46,7 @@ def explain(plan: Plan, machine: Machine) -> Iterator[str]:
     if plan.nodes:
         yield f"  nodes     {_labels(plan.nodes)}"
     memory = plan.memory
-    yield f"  memory    about {_bytes(memory.own)} in the kernel, and {_bytes(memory.shared)} that policies may share"
+    yield f"  memory    about {_bytes(memory.own)} of maps, and {_bytes(memory.shared)} that policies may share"
     for hook in plan.hooks:
         yield ""
         yield from _hook(plan, hook)

@@ -207,6 +207,7 @@ FILTER_OPERATORS = (
 )  # fmt: skip
 # What one hook can have in the kernel; a policy that needs more is refused.
 MAX_READS, MAX_RULES, MAX_FILTERS = 16, 16, 24
+MAX_HOOKS = 2048  # of all policies together
 INLINE = 4  # so many numbers or ranges are compared inline; more are a set
 
 
@@ -412,7 +413,7 @@ class Mode(StrEnum):
 
 
 class Memory(_Value, frozen=True, kw_only=True):
-    """An estimate of kernel memory in bytes: what is this policy's own, and what it may share with others."""
+    """An estimate of kernel memory in bytes, without programs: what is this policy's own, and what it may share."""
 
     own: int = 0
     shared: int = 0

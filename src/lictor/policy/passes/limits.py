@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from lictor.policy.draft import Draft, HookDraft
-from lictor.policy.plan import MAX_FILTERS, MAX_READS, MAX_RULES
+from lictor.policy.plan import MAX_FILTERS, MAX_HOOKS, MAX_READS, MAX_RULES
 from lictor.policy.source import Node
 
 
 def run(draft: Draft) -> None:
+    if len(draft.hooks) > MAX_HOOKS:
+        _report(draft, draft.hooks[MAX_HOOKS].at, f"the policy has {len(draft.hooks)} hooks", MAX_HOOKS)
     for hook in draft.live():
         _values(draft, hook)
         _rules(draft, hook)

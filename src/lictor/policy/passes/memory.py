@@ -1,44 +1,42 @@
-"""An estimate of the kernel memory that a policy takes: its own, and what it may share with other policies."""
+"""An estimate of the kernel memory that a policy takes: its own, and what it may share with other policies.
+
+Its own are groups, selectors, filters and counters; hooks, reads, predicates and operand sets are shared by those who
+have equal ones. The sizes are those of the engine's elements (bpf/include/policy.h) and of the kernel's map entries.
+"""
 
 from __future__ import annotations
 
 from lictor.policy.draft import Draft
 from lictor.policy.plan import Memory, OperandSet, Predicate, SetKind
 
-# Bytes of one entry in the maps of the engine, key, value and the kernel's own part.
-_RULE, _FILTER, _ACTION, _READ, _HOOK, _PREDICATE = 128, 48, 32, 32, 256, 64
-_ENTRY = {
-    SetKind.STRINGS: 96,
-    SetKind.NUMBERS: 80,
-    SetKind.RANGES: 96,
-    SetKind.ADDRESSES4: 112,
-    SetKind.ADDRESSES6: 128,
-    SetKind.SUBSTRINGS: 300,
-    SetKind.SUBSTRINGS_IGNORE_CASE: 300,
-}
+_POLICY, _GROUP, _SELECTOR, _COUNTERS, _FILTER = 32, 36, 88, 56, 88
+_HOOK, _READ, _PREDICATE, _SET = 456, 16, 64, 48
+_RANGE, _LENGTH = 16, 4
+_HASH_ENTRY = 96  # 48 of the kernel's, key and value, rounded up to a slab
+_TRIE_NODE = {SetKind.ADDRESSES4: 64, SetKind.ADDRESSES6: 96}  # an entry takes one, and mostly one to reach it
+_BY_LENGTH = (SetKind.PREFIXES, SetKind.POSTFIXES, SetKind.SUBSTRINGS, SetKind.SUBSTRINGS_IGNORE_CASE)
 
 
 def run(draft: Draft) -> None:
-    own = 0
+    own, shared = _POLICY, 0
     for hook in draft.live():
-        own += _HOOK + _READ * len(hook.values)
+        own += _GROUP
+        shared += _HOOK + _READ * len(hook.values)
         for rule in hook.rules:
-            filters = len(rule.filters) + len(rule.return_filters)
-            own += _RULE + _FILTER * filters + _ACTION * (len(rule.actions) + len(rule.return_actions))
-    shared = _PREDICATE * len(draft.predicates.values(Predicate))
+            own += _SELECTOR + _COUNTERS + _FILTER * (len(rule.filters) + len(rule.return_filters))
+    shared += _PREDICATE * len(draft.predicates.values(Predicate))
     shared += sum(set_bytes(one) for one in draft.sets.values(OperandSet))
     draft.memory = Memory(own=own, shared=shared)
 
 
 def set_bytes(one: OperandSet) -> int:
     """What a set takes in the kernel."""
-    if one.kind in (SetKind.PREFIXES, SetKind.POSTFIXES):
-        return sum(_trie_node(len(text)) for text in one.texts)
-    count = len(one.texts) + len(one.numbers) + len(one.ranges) + len(one.networks)
-    return _ENTRY[one.kind] * count
-
-
-def _trie_node(length: int) -> int:
-    """An entry of an LPM trie: keys have the size of their class."""
-    size = next((one for one in (32, 64, 128, 256) if length <= one), 256)
-    return 2 * (size + 96) * (1 + length // 256)
+    if one.kind is SetKind.RANGES:
+        return _SET + _RANGE * len(one.ranges)
+    if one.kind in _TRIE_NODE:
+        return _SET + 2 * _TRIE_NODE[one.kind] * len(one.networks)
+    if one.kind in _BY_LENGTH:  # the search by halves over the lengths leaves marks on its way
+        lengths = len({len(text) for text in one.texts})
+        marks = len(one.texts) * max(lengths.bit_length() - 1, 0)
+        return _SET + _LENGTH * lengths + _HASH_ENTRY * (len(one.texts) + marks)
+    return _SET + _HASH_ENTRY * (len(one.texts) + len(one.numbers))

@@ -13,6 +13,7 @@ from lictor.policy import syscall as naming
 from lictor.policy.diagnostics import one_of
 from lictor.policy.draft import Draft, HookDraft
 from lictor.policy.passes import lists
+from lictor.policy.plan import MAX_HOOKS
 from lictor.policy.source import Node
 
 # Hex digits of each; a build id has as many as the linker gave it.
@@ -59,6 +60,10 @@ def _functions(draft: Draft, section: str, index: int, probe: document.KProbe) -
         if found and found.type:
             is_syscall, generated = found.type != "generated_ftrace", found.type.startswith("generated")
         places = None if generated else found
+    if len(names) > MAX_HOOKS:
+        expected = f"up to {MAX_HOOKS}"
+        draft.problems.add("too-many", at, f"the list has {len(names)} functions on this kernel", expected=expected)
+        return
     for name in names:
         place = places.item("values", places.values.index(name)) if places else at
         hook = HookDraft(probe, section, index, HookKind.FUNCTION, name, place, siblings=len(names))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import groupby
 
 from lictor.catalog.capabilities import CAPABILITIES, CAPABILITY_SETS
 from lictor.catalog.namespaces import NAMESPACES
@@ -25,6 +26,7 @@ from lictor.policy.plan import (
     Workload,
 )
 
+_FEW = 6
 _PURPOSES = {Purpose.ENTRY: "attached", Purpose.RETURN: "return", Purpose.ENFORCE: "enforced"}
 _SOURCES = {
     Source.ARGUMENT: "argument",
@@ -47,9 +49,10 @@ def explain(plan: Plan, machine: Machine) -> Iterator[str]:
         yield f"  nodes     {_labels(plan.nodes)}"
     memory = plan.memory
     yield f"  memory    about {_bytes(memory.own)} of maps, and {_bytes(memory.shared)} that policies may share"
-    for hook in plan.hooks:
+    for _, alike in groupby(plan.hooks, key=_sameness):
+        hooks = list(alike)
         yield ""
-        yield from _hook(plan, hook)
+        yield from _hook(plan, hooks[0], [hook.function for hook in hooks])
     for call in plan.enforcer:
         yield ""
         yield f"enforcers  {call.function}"
@@ -65,13 +68,20 @@ def _mode(plan: Plan) -> str:
     }[plan.mode]
 
 
-def _hook(plan: Plan, hook: Hook) -> Iterator[str]:
+def _sameness(hook: Hook) -> object:
+    """Hooks of one entry that differ in nothing but their targets are told of together."""
+    ways = tuple((one.kind, one.purpose, one.reason) for one in hook.attaches)
+    return hook.section, hook.index, hook.missing, ways, hook.reads, hook.rules, hook.enforcement
+
+
+def _hook(plan: Plan, hook: Hook, functions: list[str]) -> Iterator[str]:
     where = "loader" if hook.section == "loader" else f"{hook.section}[{hook.index}]"
-    yield f"{where}  {hook.function}"
+    shown = functions[:_FEW] if len(functions) <= _FEW + 1 else [*functions[:_FEW], f"{len(functions) - _FEW} more"]
+    yield f"{where}  {', '.join(shown)}"
     if hook.missing:
         yield "  attached  to nothing: this kernel does not have it"
         return
-    yield from _attaches(hook.attaches)
+    yield from _attaches(hook.attaches, len(functions))
     for number, read in enumerate(hook.reads):
         yield f"  {'reads' if number == 0 else '':9} {_read(read)}"
     for rule in hook.rules:
@@ -81,9 +91,10 @@ def _hook(plan: Plan, hook: Hook) -> Iterator[str]:
         yield from _enforcement(hook.enforcement)
 
 
-def _attaches(attaches: tuple[Attach, ...]) -> Iterator[str]:
+def _attaches(attaches: tuple[Attach, ...], many: int = 1) -> Iterator[str]:
     for one in attaches:
-        yield f"  {_PURPOSES[one.purpose]:9} {one.kind} {one.target}: {one.reason}"
+        target = "each" if many > 1 else one.target
+        yield f"  {_PURPOSES[one.purpose]:9} {one.kind} {target}: {one.reason}"
 
 
 def _enforcement(found: Enforcement) -> Iterator[str]:

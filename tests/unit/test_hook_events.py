@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
@@ -17,7 +18,7 @@ from lictor.api.pb.tetragon import events_pb2, tetragon_pb2
 from lictor.api.protobuf import EventEncoder
 from lictor.clock import WallClock
 from lictor.model.arguments import Argument, IntArg
-from lictor.model.event import Event, ThrottleEvent
+from lictor.model.event import ANCESTORS, Event, ExecEvent, ExitEvent, ThrottleEvent, with_ancestors
 from lictor.model.forms import WholeForms
 from lictor.model.hook import (
     HookBody,
@@ -238,3 +239,24 @@ def test_a_zero_is_shown_where_it_is_a_value() -> None:
     body = msgspec.structs.replace(BODY, args=(IntArg(0),))
     for said in (protobuf_of, json_of):
         assert said(HookEvent(1, PROCESS, None, 10, body))["process_kprobe"]["args"] == [{"int_arg": 0}]
+
+
+def test_ancestors() -> None:
+    chain = [WholeForms(Process(exec_id=str(pid), pid=pid, binary=f"/{pid}")) for pid in (0, 1, 2, 3, 4)]
+    for above, below in pairwise(chain):
+        below.above = above
+    process, parent = chain[4], chain[3]
+    kinds = with_ancestors(ANCESTORS)
+    for event in (
+        ExecEvent(1, process, parent),
+        ExitEvent(1, process, parent, "", 0),
+        HookEvent(1, process, parent, 4, BODY),
+        HookEvent(1, process, parent, 4, LoaderBody(path="/x")),
+    ):
+        line = json.loads(JsonWriter(CLOCK, "node-1", "", False, kinds).line(event))
+        message = events_pb2.GetEventsResponse.FromString(EventEncoder(CLOCK, "node-1", "", kinds).encode(event))
+        found = MessageToDict(message, preserving_proto_field_name=True)
+        member = next(iter(line))
+        assert [one["pid"] for one in line[member]["ancestors"]] == [2, 1]
+        assert found[member] == line[member]
+        assert "ancestors" not in json_of(event)[member]

@@ -30,8 +30,15 @@ _AGGREGATION, _COUNT = tag(1002), tag(1, 0)
 class EventEncoder:
     """Serializes events of this node."""
 
-    def __init__(self, clock: WallClock, node_name: str, cluster_name: str = "") -> None:
+    def __init__(
+        self,
+        clock: WallClock,
+        node_name: str,
+        cluster_name: str = "",
+        ancestors: frozenset[EventType] = frozenset(),
+    ) -> None:
         self._clock = clock
+        self._ancestors = {kind: _ancestors_tag(kind) for kind in ancestors}
         self._node = delimited(_NODE_NAME, node_name.encode())
         self._cluster = delimited(_CLUSTER_NAME, cluster_name.encode()) if cluster_name else b""
 
@@ -41,12 +48,13 @@ class EventEncoder:
         end = b"".join((self._node, delimited(_TIME, stamp), self._cluster))
         if isinstance(event, HookEvent):
             count = delimited(_AGGREGATION, _COUNT + varint(event.count)) if event.count else b""
-            return _hook_event(event) + end + count
+            return _hook_event(event, self._above(event)) + end + count
         if event.process is None:
             return _agent_event(event) + end
         parts = [delimited(_PROCESS, process_bytes(event.process))]
         if event.parent is not None:
             parts.append(delimited(_PARENT, process_bytes(event.parent)))
+        parts.append(self._above(event))
         if not isinstance(event, ExitEvent):
             return delimited(_EXEC, b"".join(parts)) + end
         if event.signal:
@@ -56,18 +64,31 @@ class EventEncoder:
         parts.append(delimited(_EXIT_TIME, stamp))
         return delimited(_EXIT, b"".join(parts)) + end
 
+    def _above(self, event: Event) -> bytes:
+        """The ancestors, where events of this kind show them."""
+        field = self._ancestors.get(event.kind)
+        if field is None or event.process is None:
+            return b""
+        return b"".join(delimited(field, process_bytes(one)) for one in event.process.ancestors())
+
     def _timestamp(self, boot_ns: int) -> bytes:
         seconds, nanos = divmod(boot_ns + self._clock.offset, NANOSECONDS)
         return wire.timestamp(seconds, nanos)
 
 
-def _hook_event(event: HookEvent) -> bytes:
+def _ancestors_tag(kind: EventType) -> bytes:
+    message = _ENVELOPE[kind.name.lower()].message_type
+    assert message is not None
+    return tag(message.fields_by_name["ancestors"].number)
+
+
+def _hook_event(event: HookEvent, above: bytes) -> bytes:
     assert event.process is not None
     field, process_tag, parent_tag, descriptor = _hook_message(event.kind)
     parts = [delimited(process_tag, thread_bytes(event.process, event.tid))]
     if event.parent is not None:
         parts.append(delimited(parent_tag, process_bytes(event.parent)))
-    parts.append(wire.encode(event.body, descriptor))
+    parts += (above, wire.encode(event.body, descriptor))
     return delimited(field, b"".join(parts))
 
 

@@ -37,6 +37,7 @@ _SERVICES = (
 )
 MAX_STREAMS = 256
 _DRAIN_S = 2.0
+_FLUSH_S = 0.005
 _TLS_LOOK_S = 5.0
 _WRITING = frozenset(
     {
@@ -66,6 +67,8 @@ class ApiServer:
         self._tls = tls
         self._tls_task: asyncio.Task[None] | None = None
         self._servers: list[Server] = []
+        self._transports: dict[Listener, Any] = {}  # of the event streams; at the end they are seen through
+        self._closing = False
         self._paths: list[tuple[str, int]] = []  # socket file, its inode
         self._health = standard.Health(tuple(service.full_name for service in _SERVICES))
         ports = ports or Ports()
@@ -100,6 +103,7 @@ class ApiServer:
 
     async def close(self) -> None:
         """End every stream after what is queued for it, then stop serving."""
+        self._closing = True
         self._health.stop()
         self.listeners.close()
         if self._tls_task is not None:
@@ -112,12 +116,20 @@ class ApiServer:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_DRAIN_S):
                 await asyncio.gather(*(server.wait_closed() for server in self._servers))
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_DRAIN_S):
+                await self._sent()
         self._servers.clear()
         for path, inode in self._paths:
             with contextlib.suppress(OSError):
                 if os.lstat(path).st_ino == inode:
                     os.unlink(path)
         self._paths.clear()
+
+    async def _sent(self) -> None:
+        """Return when the kernel has what was written to the event streams."""
+        while any(one.get_write_buffer_size() for one in self._transports.values()):
+            await asyncio.sleep(_FLUSH_S)
 
     def __mapping__(self) -> dict[str, Handler]:
         """Every method of the services, as grpclib wants them."""
@@ -150,11 +162,14 @@ class ApiServer:
         if len(self.listeners) >= MAX_STREAMS:
             raise GRPCError(Status.RESOURCE_EXHAUSTED, f"there are {MAX_STREAMS} streams of events already")
         listener = self.listeners.add(view)
+        self._transports[listener] = stream._stream._transport
         try:
             await stream.send_initial_metadata()
             await _stream_frames(stream, listener)
         finally:
             self.listeners.remove(listener)
+            if not self._closing:
+                del self._transports[listener]
 
     def _expressions(self, text: str) -> Predicate:
         # Imported here: few filters are expressions, and their library costs memory.

@@ -21,6 +21,7 @@ from lictor.daemon.reload import take_over
 from lictor.daemon.settings import Settings, node_name, option
 from lictor.errors import LictorError
 from lictor.host import preflight, procfs
+from lictor.model.event import with_ancestors
 from lictor.model.json import JsonWriter
 from lictor.model.sink import EventSink
 from lictor.pipeline.fields import split_paths
@@ -57,7 +58,13 @@ class Agent:
         self._reread = reread
         self.on_reload: list[Callable[[Settings], None]] = [lambda found: log.setup(found.log_level, found.log_format)]
         self.clock = WallClock()
-        self.json = JsonWriter(self.clock, node_name(settings), settings.cluster_name, settings.extras)
+        self.json = JsonWriter(
+            self.clock,
+            node_name(settings),
+            settings.cluster_name,
+            settings.extras,
+            with_ancestors(settings.enable_ancestors),
+        )
         self.sinks: list[EventSink] = []
         self.squeeze: list[Callable[[bool], None]] = []  # queues that can do with less room
         self.parts: Parts

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from lictor.errors import LictorError
+from lictor.model.event import ANCESTORS
 
 METRIC_LABELS = ("namespace", "workload", "pod", "binary", "node_name")
 SERVER_ADDRESS = "unix:///var/run/lictor/lictor.sock"
@@ -106,6 +107,11 @@ class Settings:
     node_name: str = _setting("Events", "", "name of this node in events; default: $NODE_NAME, else the host's name")
     cluster_name: str = _setting("Events", "", "name of the cluster in events")
     extras: bool = _setting("Events", True, "add Lictor's own object to JSON events (docs/reference/events.md)")
+    enable_ancestors: tuple[str, ...] = _setting(
+        "Events",
+        (),
+        f"show all ancestors of the process in these events: {', '.join(ANCESTORS)}; base is exec and exit",
+    )
     enable_process_cred: bool = _setting("Events", False, "show credentials, capabilities and raised privileges")
     enable_process_ns: bool = _setting("Events", False, "show namespaces")
     enable_process_environment_variables: bool = _setting("Events", False, "show the environment of processes")
@@ -182,3 +188,6 @@ def check(settings: Settings) -> None:
         mode = -1
     if not 0 < mode <= 0o777:
         raise LictorError(f"export-file-perm is {settings.export_file_perm}", "it must be an octal mode such as 600")
+    unknown = [name for name in settings.enable_ancestors if name not in ANCESTORS]
+    if unknown:
+        raise LictorError(f"enable-ancestors has {', '.join(unknown)}", f"use {', '.join(ANCESTORS)}")

@@ -13,7 +13,7 @@ from lictor.errors import LictorError
 from lictor.export.aggregated import Aggregated
 from lictor.export.exports import Exports
 from lictor.export.file import FileOutlet
-from lictor.model.event import Event, LossEvent
+from lictor.model.event import Event, LossEvent, with_ancestors
 from lictor.model.sink import EventSink
 from lictor.pipeline.filters import ExpressionCompiler, Predicate
 from lictor.pipeline.view import Aggregation, View
@@ -71,7 +71,9 @@ def expressions(agent: Agent) -> ExpressionCompiler:
 def _encoder(agent: Agent) -> EventEncoder:
     from lictor.api.protobuf import EventEncoder
 
-    return EventEncoder(agent.clock, node_name(agent.settings), agent.settings.cluster_name)
+    settings = agent.settings
+    above = with_ancestors(settings.enable_ancestors)
+    return EventEncoder(agent.clock, node_name(settings), settings.cluster_name, above)
 
 
 def _line(agent: Agent, view: View) -> Callable[[Event], str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import enum
+from collections.abc import Iterable
 
 from lictor.model.forms import ProcessForms
 
@@ -23,6 +24,23 @@ class EventType(enum.IntEnum):
     PROCESS_USDT = 29
     TEST = 40000
     RATE_LIMIT_INFO = 40001
+
+
+# What `enable-ancestors` names: base stands for exec and exit.
+ANCESTORS = {
+    "base": (EventType.PROCESS_EXEC, EventType.PROCESS_EXIT),
+    "kprobe": (EventType.PROCESS_KPROBE,),
+    "tracepoint": (EventType.PROCESS_TRACEPOINT,),
+    "loader": (EventType.PROCESS_LOADER,),
+    "uprobe": (EventType.PROCESS_UPROBE,),
+    "lsm": (EventType.PROCESS_LSM,),
+    "usdt": (EventType.PROCESS_USDT,),
+}
+
+
+def with_ancestors(names: Iterable[str]) -> frozenset[EventType]:
+    """The kinds of events that show all ancestors of their process. Raises KeyError for a name that is none."""
+    return frozenset(kind for name in names for kind in ANCESTORS[name])
 
 
 class Event:

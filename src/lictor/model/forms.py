@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+from collections.abc import Iterator
 from json.encoder import encode_basestring
 from typing import NamedTuple
 
@@ -47,6 +48,13 @@ class ProcessForms(abc.ABC):
     @abc.abstractmethod
     def extra(self) -> ProcessExtra | None:
         """What Lictor adds about it."""
+
+    def ancestors(self) -> Iterator[ProcessForms]:
+        """The images above the one it came from, up to the first process, as far as they are known."""
+        one = self.above.above if self.above is not None else None
+        while one is not None and one.pid:
+            yield one
+            one = one.above
 
     @abc.abstractmethod
     def json(self) -> str:

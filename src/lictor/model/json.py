@@ -5,7 +5,8 @@ from __future__ import annotations
 import msgspec
 
 from lictor.clock import WallClock
-from lictor.model.event import Event, ExitEvent, LossEvent, ThrottleEvent
+from lictor.model.event import Event, EventType, ExitEvent, LossEvent, ThrottleEvent
+from lictor.model.forms import ProcessForms
 from lictor.model.hook import NO_EXTRA, HookEvent
 
 _encoder = msgspec.json.Encoder()
@@ -14,9 +15,17 @@ _encoder = msgspec.json.Encoder()
 class JsonWriter:
     """Renders events as JSON lines. `extras` adds our own object, `lictor`, to them."""
 
-    def __init__(self, clock: WallClock, node_name: str, cluster_name: str = "", extras: bool = True) -> None:
+    def __init__(
+        self,
+        clock: WallClock,
+        node_name: str,
+        cluster_name: str = "",
+        extras: bool = True,
+        ancestors: frozenset[EventType] = frozenset(),
+    ) -> None:
         self._rfc3339 = clock.rfc3339
         self._extras = extras
+        self._ancestors = ancestors
         self._node = f',"node_name":{_encoder.encode(node_name).decode()},"time":"'
         self._end = f'","cluster_name":{_encoder.encode(cluster_name).decode()}' if cluster_name else '"'
 
@@ -29,6 +38,8 @@ class JsonWriter:
             return self._hook_event(event)
         this = process.json_text or process.json()
         above = f',"parent":{parent.json_text or parent.json()}' if parent is not None else ""
+        if event.kind in self._ancestors:
+            above += _ancestors(process)
         extra = process.extra_json() if self._extras else ""
         if not isinstance(event, ExitEvent):
             return f'{{"process_exec":{{"process":{this}{above}}}{self._node}{process.start_time}{self._end}{extra}}}\n'
@@ -45,6 +56,8 @@ class JsonWriter:
         assert process is not None
         this = process.thread_json(event.tid)
         above = f',"parent":{parent.json_text or parent.json()}' if parent is not None else ""
+        if event.kind in self._ancestors:
+            above += _ancestors(process)
         members = _encoder.encode(body).decode()[1:]
         extra = self._hook_extra(process.extra_json(), event) if self._extras else ""
         count = f',"aggregation_info":{{"count":"{event.count}"}}' if event.count else ""
@@ -70,3 +83,8 @@ class JsonWriter:
         number = f'"number_of_dropped_process_events":"{event.dropped}"' if event.dropped else ""
         body = f'"rate_limit_info":{{{number}}}'
         return f"{{{body}{self._node}{stamp}{self._end}{extra}}}\n"
+
+
+def _ancestors(process: ProcessForms) -> str:
+    found = ",".join(one.json_text or one.json() for one in process.ancestors())
+    return f',"ancestors":[{found}]' if found else ""

@@ -6,7 +6,7 @@ enough. An event passes when the allow list is empty or matches, and the deny li
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -129,14 +129,7 @@ def _of_pod(test: Callable[[Pod], bool]) -> Predicate:
 
 def _of_ancestor(test: Test) -> Predicate:
     """Any image above the parent, as in the field `ancestors`."""
-    return lambda event: event.parent is not None and any(test(one) for one in _above(event.parent))
-
-
-def _above(forms: ProcessForms) -> Iterator[ProcessForms]:
-    one = forms.above
-    while one is not None:
-        yield one
-        one = one.above
+    return _of_process(lambda forms: any(test(one) for one in forms.ancestors()))
 
 
 def _event_set(kinds: Iterable[EventType]) -> Predicate:
@@ -151,7 +144,14 @@ def _pid(numbers: Iterable[int]) -> Predicate:
 
 def _pid_set(numbers: Iterable[int]) -> Predicate:
     wanted = frozenset(numbers)
-    return _of_process(lambda forms: forms.pid in wanted or any(one.pid in wanted for one in _above(forms)))
+
+    def inside(forms: ProcessForms) -> bool:
+        one: ProcessForms | None = forms
+        while one is not None and one.pid not in wanted:
+            one = one.above
+        return one is not None
+
+    return _of_process(inside)
 
 
 def _namespace(names: Iterable[str]) -> Predicate:

@@ -6,13 +6,19 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+if TYPE_CHECKING:
+    from engine import Bench
+
+    from lictor.policy.machine import Machine
 
 Event = dict[str, Any]
 LICTOR = str(Path(sys.executable).parent / "lictor")
@@ -115,3 +121,32 @@ def agent(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningAgent]:
     running = RunningAgent(tmp_path_factory.mktemp("agent"), "--enable-process-cred", "--enable-process-ns")
     yield running
     assert running.stop() == 0
+
+
+@pytest.fixture(scope="module")
+def bench() -> Iterator[Bench]:
+    """The policy engine without an agent around it (tests/kernel/engine.py)."""
+    if os.geteuid() != 0:
+        pytest.skip("needs root to load BPF programs")
+    from engine import Bench
+
+    made = Bench()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def place() -> Iterator[Path]:
+    """A directory on a tmpfs: an overlay, which VMs run on, does every operation twice."""
+    with tempfile.TemporaryDirectory(prefix="lictor-", dir="/dev/shm") as name:
+        yield Path(name)
+
+
+@pytest.fixture(scope="session")
+def machine() -> Machine:
+    """The facts of this machine, for the compiler."""
+    from lictor.host import features
+    from lictor.host.gather import gather
+    from lictor.policy.machine import Machine
+
+    return Machine(gather(features.abilities))

@@ -8,9 +8,11 @@ python tools/verifier.py --update   measure under Debian 6.1 and 6.12 and write 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 from lictor.kernel.libbpf import KernelError
@@ -18,20 +20,45 @@ from lictor.kernel.objects import Object, object_path
 
 ROOT = Path(__file__).resolve().parent.parent
 FIGURES = ROOT / "bpf" / "verified-instructions.json"
-OBJECTS = ("process", "creds")
+_ENGINE = ("process", "scope")
+# Object -> the objects whose maps it uses.
+OBJECTS: dict[str, tuple[str, ...]] = {
+    "process": (),
+    "creds": ("process",),
+    "scope": ("process",),
+    **dict.fromkeys(("kprobe", "kprobe_multi", "fentry", "lsm", "tracepoint", "raw_tracepoint", "syscall"), _ENGINE),
+}
+TARGETS = {"hook_fentry": "security_file_permission", "hook_fexit": "security_file_permission"}
 KERNELS = ("6.1", "6.12")
 
 Figures = dict[str, dict[str, int]]
 
 
-def measure() -> Figures:
+def measure(names: Iterable[str] = OBJECTS) -> Figures:
     """Object -> program -> instructions, on this kernel. Raises KernelError for what it refuses."""
     found = {}
-    for name in OBJECTS:
-        with Object(object_path(name)) as loaded:
-            loaded.load()
-            found[name] = {program: loaded.verified_instructions(program) for program in loaded.programs}
+    with contextlib.ExitStack() as stack:
+        objects: dict[str, Object] = {}
+        for name in names:
+            objects[name] = stack.enter_context(Object(object_path(name)))
+            found[name] = load(name, objects)
     return found
+
+
+def load(name: str, objects: dict[str, Object]) -> dict[str, int]:
+    """Load an object, among those that it shares maps with; gives its programs' instructions."""
+    loaded = objects[name]
+    loaded.share_maps(*(objects[other] for other in OBJECTS[name]))
+    for program in loaded.programs:
+        if program in TARGETS:
+            loaded.aim(program, TARGETS[program])
+    loaded.load()
+    return {program: loaded.verified_instructions(program) for program in loaded.programs}
+
+
+def has_kprobe_multi() -> bool:
+    """Whether this kernel knows fprobes at all."""
+    return " register_fprobe" in Path("/proc/kallsyms").read_text()
 
 
 def kept() -> dict[str, Figures]:

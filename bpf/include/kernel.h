@@ -19,6 +19,8 @@ typedef __u16 __be16;
 typedef __u32 __be32;
 typedef __u32 __wsum;
 typedef __u8 u8;
+typedef __s8 s8;
+typedef __s16 s16;
 typedef __u16 u16;
 typedef __u32 u32;
 typedef __u64 u64;
@@ -30,18 +32,21 @@ typedef _Bool bool;
 #define NULL ((void *)0)
 
 /* include/uapi/linux/bpf.h */
-enum {
+enum bpf_map_type {
 	BPF_MAP_TYPE_HASH = 1,
 	BPF_MAP_TYPE_ARRAY = 2,
 	BPF_MAP_TYPE_PERCPU_ARRAY = 6,
+	BPF_MAP_TYPE_LRU_HASH = 9,
+	BPF_MAP_TYPE_LPM_TRIE = 11,
 	BPF_MAP_TYPE_RINGBUF = 27,
 	BPF_MAP_TYPE_TASK_STORAGE = 29,
 };
+enum bpf_prog_type { BPF_PROG_TYPE_UNSPEC };
 struct bpf_dynptr {
 	__u64 opaque[2];
 } __attribute__((aligned(8)));
 enum { BPF_ANY = 0, BPF_NOEXIST = 1, BPF_EXIST = 2 };
-enum { BPF_F_NO_PREALLOC = 1 };
+enum { BPF_F_NO_PREALLOC = 1, BPF_F_MMAPABLE = 1024 };
 enum { BPF_RB_NO_WAKEUP = 1, BPF_RB_FORCE_WAKEUP = 2 };
 
 /* include/linux/sched.h, include/linux/sched/signal.h, include/linux/binfmts.h */
@@ -215,6 +220,119 @@ struct linux_binprm {
 	const char *interp;
 };
 
+struct fdtable {
+	unsigned int max_fds;
+	struct file **fd;
+};
+struct files_struct {
+	struct fdtable *fdt;
+};
+struct kiocb {
+	struct file *ki_filp;
+};
+struct filename {
+	const char *name;
+};
+struct iovec {
+	void *iov_base;
+	u64 iov_len;
+};
+enum iter_type { ITER_IOVEC, ITER_UBUF };
+struct iov_iter {
+	u8 iter_type;
+	u64 iov_offset;
+	u64 count;
+	void *ubuf; /* v6.0 (fcb14cb1bdac) */
+	unsigned long nr_segs;
+};
+struct iov_iter___before {
+	const struct iovec *iov;
+};
+/* v6.4 (de4f5fed3f23): renamed. */
+struct iov_iter___renamed {
+	const struct iovec *__iov;
+};
+
+struct in6_addr {
+	u8 bytes[16];
+};
+typedef struct {
+	s64 counter;
+} atomic64_t;
+struct sock_common {
+	unsigned short skc_family;
+	volatile unsigned char skc_state;
+	__be32 skc_daddr;
+	__be32 skc_rcv_saddr;
+	__be16 skc_dport;
+	u16 skc_num;
+	struct in6_addr skc_v6_daddr;
+	struct in6_addr skc_v6_rcv_saddr;
+	atomic64_t skc_cookie;
+};
+struct sock {
+	struct sock_common __sk_common;
+	u16 sk_type;
+	u16 sk_protocol;
+	u32 sk_mark;
+	u32 sk_priority;
+};
+struct socket {
+	struct sock *sk;
+};
+struct sec_path {
+	int len;
+	int olen;
+};
+struct sk_buff {
+	struct sock *sk;
+	u32 hash;
+	unsigned int len;
+	u32 priority;
+	u32 mark;
+	__be16 protocol;
+	u16 transport_header;
+	u16 network_header;
+	unsigned char *head;
+};
+struct net_device {
+	char name[16];
+};
+
+struct bpf_prog_aux {
+	char name[16];
+};
+struct bpf_prog {
+	enum bpf_prog_type type;
+	u32 len;
+	struct bpf_prog_aux *aux;
+};
+struct bpf_map {
+	enum bpf_map_type map_type;
+	u32 key_size;
+	u32 value_size;
+	u32 max_entries;
+	char name[16];
+};
+struct perf_event_attr {
+	u32 type;
+	u64 config;
+	u64 config1; /* kprobe_func */
+	u64 config2; /* probe_offset */
+};
+struct perf_event {
+	struct perf_event_attr attr;
+};
+struct module {
+	char name[56];
+	unsigned long taints;
+};
+struct load_info {
+	const char *name;
+	struct module *mod;
+	bool sig_ok;
+};
+
 struct kernfs_node {
 	const char *name;
 	u64 id;
@@ -242,7 +360,12 @@ enum cgroup_subsys_id {
 	pids_cgrp_id,
 };
 
+struct thread_info {
+	unsigned long flags;
+	u32 status;
+};
 struct task_struct {
+	struct thread_info thread_info;
 	unsigned int flags;
 	int exit_code;
 	int pid;
@@ -254,6 +377,7 @@ struct task_struct {
 	struct mm_struct *mm;
 	const struct cred *cred;
 	struct fs_struct *fs;
+	struct files_struct *files;
 	struct nsproxy *nsproxy;
 	struct signal_struct *signal;
 	kuid_t loginuid;

@@ -14,6 +14,7 @@ enum record_kind {
 	RECORD_EXEC = 2,
 	RECORD_EXIT = 3,
 	RECORD_CHUNK = 4,
+	RECORD_HOOK = 5,
 };
 
 enum ring_id { RING_PRIORITY = 0, RING_BULK = 1, RINGS = 2 };
@@ -148,6 +149,105 @@ struct chunk_record {
 	u32 len;
 	u32 pad;
 	u8 data[CHUNK_DATA];
+};
+
+enum hook_record_flag {
+	HOOK_RETURNED = 1,       /* tells of the return too */
+	HOOK_NEVER_RETURNED = 2, /* the call had not come back when its thread was gone or the agent ended */
+	HOOK_READ_AGAIN = 4,     /* user memory that was not there at entry was read at the return */
+	HOOK_MONITORED = 8,      /* an enforcing action was not carried out */
+};
+
+/* What one policy has to say of one run into a hook. Fields follow: struct field and its bytes, padded to 8. */
+struct hook_record {
+	struct record_header header;
+	u32 instance;
+	u32 group;
+	u32 selector; /* its place among the group's */
+	u32 flags;    /* enum hook_record_flag */
+	u32 action, return_action;
+	u32 fields; /* bytes behind this */
+	u32 pad;
+};
+
+enum field_flag {
+	FIELD_ERROR = 1,     /* could not be read: extra is the errno */
+	FIELD_TRUNCATED = 2, /* extra is the bytes that there were */
+	FIELD_UNREACHABLE = 4,
+	FIELD_DELETED = 8,
+	FIELD_READ_AGAIN = 16,
+};
+
+/* One value. Numbers have no bytes: they are in `extra`. Of a file it holds the mode, of other bytes their count. */
+struct field {
+	u8 slot;
+	u8 type; /* enum value_type */
+	u16 flags;
+	u32 len;
+	u64 extra;
+};
+
+/* The bytes of fields whose value is more than a number or a text. Addresses are in network order, ports in the host's.
+ */
+struct address {
+	u16 family;
+	u16 port;
+	u32 pad;
+	u8 bytes[16];
+};
+
+struct socket_value {
+	struct address source, destination;
+	u16 type;
+	u16 protocol;
+	u32 state;
+	u32 mark;
+	u32 priority;
+	u64 cookie;
+};
+
+struct packet_value {
+	struct address source, destination;
+	u32 hash;
+	u32 len;
+	u32 priority;
+	u32 mark;
+	u32 protocol; /* of the transport */
+	u32 ethertype;
+};
+
+struct credentials_value {
+	struct credentials cred;
+	u32 user_ns;
+	u32 pad;
+};
+
+struct user_namespace_value {
+	u32 level, uid, gid, inode;
+};
+
+struct bpf_program_value {
+	u32 type, instructions;
+	char name[16];
+};
+
+struct bpf_map_value {
+	u32 type, key_size, value_size, max_entries;
+	char name[16];
+};
+
+struct perf_event_value {
+	u64 config, offset;
+	u32 type;
+	u32 pad;
+	char function[64];
+};
+
+struct module_value {
+	u64 taints;
+	u32 signature_ok;
+	u32 signature_known;
+	char name[64];
 };
 
 /* Per CPU; what could not be done is counted here, where it happens. */

@@ -8,6 +8,7 @@
 #define LICTOR_EXEC_H
 
 #include "lib/emit.h"
+#include "process/scratch.h"
 #include "read/path.h"
 #include "process/table.h"
 
@@ -160,21 +161,6 @@ static __always_inline u64 add_path(u32 slot, struct scratch *s, u32 field)
 	return add_field(slot, field, FROM_PATH_ROOM, at, PATH_ROOM - at);
 }
 
-static __always_inline bool is_deleted(struct dentry *dentry)
-{
-	return dentry != dentry->d_parent && !dentry->d_hash.pprev;
-}
-
-static __always_inline void start_walk(struct scratch *s, struct task_struct *task, struct path *from)
-{
-	struct fs_struct *fs = task->fs;
-
-	s->walk.dentry = (u64)from->dentry;
-	s->walk.mount = mount_of(from->mnt);
-	s->walk.root_dentry = (u64)fs->root.dentry;
-	s->walk.root_mount = mount_of(fs->root.mnt);
-}
-
 __noinline int read_executable(u32 slot)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
@@ -190,7 +176,7 @@ __noinline int read_executable(u32 slot)
 	s->exec.nlink = inode->i_nlink;
 	s->exec.mode = inode->i_mode;
 	s->exec.dev = inode->i_sb->s_dev;
-	start_walk(s, task, &file->f_path);
+	start_walk(s, task, file->f_path.mnt, file->f_path.dentry);
 	state = resolve_path(slot);
 	if (is_deleted(file->f_path.dentry))
 		s->exec.exec_flags |= EXEC_PATH_DELETED;
@@ -212,7 +198,7 @@ __noinline int read_cwd(u32 slot)
 
 	if (!s)
 		return 0;
-	start_walk(s, task, &fs->pwd);
+	start_walk(s, task, fs->pwd.mnt, fs->pwd.dentry);
 	state = resolve_path(slot);
 	if (is_deleted(fs->pwd.dentry))
 		s->exec.exec_flags |= EXEC_CWD_DELETED;

@@ -9,7 +9,7 @@
 #ifndef LICTOR_PATH_H
 #define LICTOR_PATH_H
 
-#include "lib/scratch.h"
+#include "lib/slots.h"
 
 #define MAX_COMPONENTS 8192 /* PATH_ROOM / 2: no path that fits has more */
 
@@ -40,6 +40,7 @@ static long walk_up(u32 index, u32 *slot)
 	struct scratch *s = scratch_at(*slot);
 	struct dentry *dentry, *parent;
 	struct mount *mount, *above;
+	struct qstr name = {};
 
 	if (!s)
 		return 1;
@@ -60,13 +61,18 @@ static long walk_up(u32 index, u32 *slot)
 		return 0;
 	}
 	parent = BPF_CORE_READ(dentry, d_parent);
+	if (parent == dentry && !mount) {
+		s->walk.state = WALK_AT_ROOT;
+		return 1;
+	}
+	BPF_CORE_READ_INTO(&name, dentry, d_name);
 	if (parent == dentry) {
 		/* In no tree: a memfd and the like still has a name. */
-		prepend_name(s, BPF_CORE_READ(dentry, d_name.name), BPF_CORE_READ(dentry, d_name.len));
+		prepend_name(s, name.name, name.len);
 		s->walk.state = WALK_UNREACHABLE;
 		return 1;
 	}
-	prepend_name(s, BPF_CORE_READ(dentry, d_name.name), BPF_CORE_READ(dentry, d_name.len));
+	prepend_name(s, name.name, name.len);
 	s->walk.dentry = (u64)parent;
 	return s->walk.state != WALK_GOING;
 }
@@ -74,6 +80,24 @@ static long walk_up(u32 index, u32 *slot)
 static __always_inline u64 mount_of(struct vfsmount *mnt)
 {
 	return (u64)mnt - bpf_core_field_offset(((struct mount *)0)->mnt);
+}
+
+static __always_inline bool is_deleted(struct dentry *dentry)
+{
+	return dentry != BPF_CORE_READ(dentry, d_parent) && !BPF_CORE_READ(dentry, d_hash.pprev);
+}
+
+/* Sets a walk out from a path, to the root of a task. */
+static __always_inline void start_walk(struct scratch *s, struct task_struct *task, struct vfsmount *mnt,
+                                       struct dentry *dentry)
+{
+	struct path root = {};
+
+	BPF_CORE_READ_INTO(&root, task, fs, root);
+	s->walk.dentry = (u64)dentry;
+	s->walk.mount = mount_of(mnt);
+	s->walk.root_dentry = (u64)root.dentry;
+	s->walk.root_mount = mount_of(root.mnt);
 }
 
 /* Walks from the position in s->walk to its root. Leaves the path in s->path[walk.at..PATH_ROOM). */

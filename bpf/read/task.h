@@ -68,6 +68,25 @@ static __always_inline void read_pid(struct task_struct *task, u32 *nr, u32 *ns_
 	*ns_inum = BPF_CORE_READ(id.ns, ns.inum);
 }
 
+/* The pid namespace that a task lives in; its nsproxy only says which its children will. */
+static __always_inline u32 pid_namespace_of(struct task_struct *task)
+{
+	u32 nr, inum, level;
+
+	read_pid(task, &nr, &inum, &level);
+	return inum;
+}
+
+/* Effective, inheritable and permitted capabilities. */
+static __always_inline void read_capabilities(u64 *sets, struct task_struct *task)
+{
+	const struct cred *cred = task->cred;
+
+	bpf_probe_read_kernel(&sets[0], sizeof(u64), &cred->cap_effective);
+	bpf_probe_read_kernel(&sets[1], sizeof(u64), &cred->cap_inheritable);
+	bpf_probe_read_kernel(&sets[2], sizeof(u64), &cred->cap_permitted);
+}
+
 static __always_inline void read_namespaces(struct namespaces *out, struct task_struct *task)
 {
 	struct nsproxy *proxy = task->nsproxy;

@@ -53,7 +53,7 @@ def test_records_that_find_no_room_in_a_ring(tiny: tuple[ProcessSensor, Reader, 
     sensor.detach()
     while reader.round().more:
         pass
-    layout = compile_layout(sensor._object.btf, "cpu_counters", ("seq*2",))
+    layout = compile_layout(sensor.object.btf, "cpu_counters", ("seq*2",))
     numbered = [sum(ring) for ring in zip(*map(layout.unpack, sensor._counters.per_cpu(bytes(4))), strict=True)]
     found = values(measure.of_rings(reader))
     priority, bulk = (found["bpf_missed_events_total", "ENOSPC", ring] for ring in ("priority", "bulk"))

@@ -8,9 +8,9 @@ import os
 from pathlib import Path
 
 import pytest
+import verifier
 
 from lictor.kernel.libbpf import KernelError
-from lictor.kernel.objects import Object, object_path
 
 pytestmark = pytest.mark.kernel
 BUDGET = 100_000
@@ -23,18 +23,22 @@ def under_lockdown() -> bool:
     return not state.exists() or "[none]" not in state.read_text()
 
 
-@pytest.mark.parametrize("name", ["process", "creds"])
+# Those that a kernel under lockdown refuses.
+TRACED = ("creds", "fentry", "lsm")
+
+
+@pytest.mark.parametrize("name", list(verifier.OBJECTS))
 def test_object_loads_within_the_budget(name: str) -> None:
     if os.geteuid() != 0:
         pytest.skip("needs root to load BPF programs")
-    with Object(object_path(name)) as loaded:
-        try:
-            loaded.load()
-        except KernelError as error:
-            if name == "creds" and error.errno == errno.EPERM and under_lockdown():
-                pytest.skip("fentry: refused by lockdown")
-            raise AssertionError(f"{error}\n{error.detail}") from error
-        counts = {program: loaded.verified_instructions(program) for program in loaded.programs}
+    try:
+        counts = verifier.measure([*verifier.OBJECTS[name], name])[name]
+    except KernelError as error:
+        if name in TRACED and error.errno == errno.EPERM and under_lockdown():
+            pytest.skip(f"{name}: refused by lockdown")
+        if name == "kprobe_multi" and error.errno == errno.EINVAL and not verifier.has_kprobe_multi():
+            pytest.skip("the kernel has no kprobe.multi")
+        raise AssertionError(f"{error}\n{error.detail}") from error
     assert all(0 < count <= BUDGET for count in counts.values()), counts
     kept = next((figures for kernel, figures in KEPT.items() if os.uname().release.startswith(f"{kernel}.")), None)
     if kept is None:

@@ -29,7 +29,6 @@ def run(*arguments: str, **options: object) -> subprocess.CompletedProcess[str]:
     [
         (["run", "--rb-size", "1000"], "power of two"),
         (["run", "--export-file-perm", "999"], "octal"),
-        (["run", "--policy", "x.yaml"], "does not execute policies yet"),
         (["run", "-e", "nonsense"], "no event type"),
         (["run", "--binary-regex", "("], "not valid"),
         (["run", "--export-filename", "/nowhere/at/all"], "create its directory"),

@@ -17,11 +17,12 @@ from lictor.clock import WallClock
 from lictor.daemon import notify
 from lictor.daemon.instance import announced, only_one
 from lictor.daemon.memory import MemoryGuard, Step
+from lictor.daemon.policies import Policies
 from lictor.daemon.reload import take_over
 from lictor.daemon.settings import Settings, node_name, option
 from lictor.errors import LictorError
 from lictor.host import preflight, procfs
-from lictor.model.event import with_ancestors
+from lictor.model.event import Event, with_ancestors
 from lictor.model.json import JsonWriter
 from lictor.model.sink import EventSink
 from lictor.pipeline.fields import split_paths
@@ -45,6 +46,7 @@ class Parts(NamedTuple):
     sensor: ProcessSensor
     tracker: Tracker
     reader: Reader
+    policies: Policies
 
 
 OpenSinks = Callable[["Agent"], Awaitable[Sequence[EventSink]]]
@@ -124,8 +126,21 @@ class Agent:
         tracker = Tracker(ImageBuilder(sensor.decoder, self.clock, detail, host))
         present = scanned.enter(tracker, sensor.scan(), sensor.hierarchy)
         reader = Reader(sensor, tracker)
-        self.parts = Parts(sensor, tracker, reader)
-        self.sinks.extend(await open_sinks(self))
+        policies = Policies(sensor, tracker, reader)
+        self.parts = Parts(sensor, tracker, reader, policies)
+        try:
+            if settings.policy:
+                from lictor.daemon.files import load_file
+            for file in settings.policy:
+                await load_file(policies.manager, file)
+            self.sinks.extend(await open_sinks(self))
+            await self._run(present)
+        finally:
+            policies.close()
+
+    async def _run(self, present: Sequence[Event]) -> None:
+        sensor, tracker, reader, policies = self.parts
+        settings = self.settings
         pump = Pump(sensor, reader, self.sinks)
         # What is there now stays. An event lives for one batch, so a look at the young once per batch finds nothing.
         gc.collect()
@@ -148,6 +163,7 @@ class Agent:
                 await asyncio.wait((stopped, pump.failed), return_when=asyncio.FIRST_COMPLETED)
         finally:
             notify.stopping()
+            policies.detach()
             sensor.detach()
             if not pump.failed.done():
                 pump.stop()

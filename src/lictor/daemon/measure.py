@@ -31,7 +31,7 @@ class Measures:
     """Serves all metrics of an agent; a sink, because it counts events."""
 
     def __init__(self, agent: Agent, exports: Exports | None, api: ApiServer | None) -> None:
-        settings, (sensor, tracker, reader) = agent.settings, agent.parts
+        settings, (sensor, tracker, reader, _) = agent.settings, agent.parts
         sources: list[Source] = [
             of_build,
             partial(of_rings, reader),

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from lictor.daemon.agent import Agent
 from lictor.daemon.outlets import open_exports
 from lictor.daemon.settings import node_name
-from lictor.errors import LictorError
 from lictor.export.aggregated import Aggregated
 from lictor.export.exports import Exports
 from lictor.export.file import FileOutlet
@@ -31,8 +30,6 @@ def loss_here(where: str, dropped: int) -> LossEvent:
 async def open_surfaces(agent: Agent) -> list[EventSink]:
     """The surfaces of `settings`, open and ready. Raises LictorError for what cannot be opened."""
     settings = agent.settings
-    if settings.policy:
-        raise LictorError("this version does not execute policies yet", "leave out --policy")
     view = export_view(agent)
     exports = open_exports(agent, _line(agent, view), view.wanted)
     addresses = [one for one in settings.server_address if one]
@@ -102,6 +99,7 @@ async def _api(agent: Agent, addresses: list[str], exports: Exports | None) -> A
         _encoder(agent).encode,
         lambda dropped: loss_here("gRPC client", dropped),
         Ports(
+            policies=agent.parts.policies.manager,
             event_log=EventLog(agent, file) if file is not None else None,
             about=About(agent, agent.parts.tracker),
         ),

@@ -100,6 +100,15 @@ def read(base: str, tgid: int) -> Scanned | None:
     )
 
 
+def thread_start(tgid: int, tid: int) -> int | None:
+    """When a thread was born, on the boot clock in ns, as precise as a tick. None: there is no such thread."""
+    try:
+        with open(f"/proc/{tgid}/task/{tid}/stat", "rb") as file:
+            return int(file.read().rpartition(b")")[2].split()[19]) * TICK_NS
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+
+
 def namespaces(base: str = "/proc/self") -> dict[str, int]:
     """Inode numbers of a process's namespaces, by the names the kernel record uses."""
     found: dict[str, int] = {}

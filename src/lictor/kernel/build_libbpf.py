@@ -53,6 +53,24 @@ ffibuilder.cdef(
     int bpf_map_lookup_and_delete_elem(int fd, const void *key, void *value);
     int bpf_map_get_next_key(int fd, const void *cur_key, void *next_key);
 
+    int bpf_program__set_attach_target(struct bpf_program *prog, int attach_prog_fd, const char *attach_func_name);
+    struct bpf_link *lictor_attach_kprobe(const struct bpf_program *prog, const char *function, _Bool at_return,
+                                          __u64 cookie);
+    struct bpf_link *lictor_attach_kprobes(const struct bpf_program *prog, const char **functions,
+                                           const __u64 *cookies, size_t count, _Bool at_return);
+    struct bpf_link *bpf_program__attach_raw_tracepoint(const struct bpf_program *prog, const char *name);
+    int lictor_attach_traced(int prog_fd, int attach_type, __u64 cookie);
+    int close(int fd);
+
+    void *lictor_map_array(int fd, size_t bytes);
+    void lictor_unmap_array(void *memory, size_t bytes);
+    void lictor_store32(void *place, __u32 value);
+    void lictor_store64(void *place, __u64 value);
+    int lictor_grace_period(void);
+    void lictor_hash(const __u64 *seed, __u32 set, const void *text, __u32 len, __u64 *key);
+    int lictor_update_batch(int fd, const void *keys, const void *values, __u32 count);
+    __u64 lictor_map_bytes(int fd);
+
     int lictor_program_instructions(int fd, __u32 *verified, __u64 *run_count, __u64 *run_time_ns,
                                     __u64 *recursion_misses);
     struct bpf_link *lictor_attach_tracepoint_id(const struct bpf_program *prog, __u64 id, __u64 cookie);
@@ -80,6 +98,7 @@ ffibuilder.set_source(
     #include <string.h>
     #include <sys/mman.h>
     #include <sys/syscall.h>
+    #include <linux/membarrier.h>
     #include <unistd.h>
     #include <linux/bpf.h>
     #include <linux/perf_event.h>
@@ -93,21 +112,31 @@ ffibuilder.set_source(
 
     static int keep_log(enum libbpf_print_level level, const char *format, va_list args)
     {
-        char line[8192];
-        int n = vsnprintf(line, sizeof(line), format, args);
+        va_list again;
+        char *text;
+        size_t n;
+        int len;
 
-        if (level == LIBBPF_DEBUG || n <= 0)
+        if (level == LIBBPF_DEBUG)
             return 0;
-        if ((size_t)n >= sizeof(line))
-            n = sizeof(line) - 1;
+        va_copy(again, args);
+        len = vsnprintf(NULL, 0, format, again);
+        va_end(again);
+        text = len > 0 ? malloc(len + 1) : NULL;
+        if (!text)
+            return 0;
+        vsnprintf(text, len + 1, format, args);
+        /* A verifier's log comes as one line; its end has the verdict. */
+        n = (size_t)len < sizeof(log_buf) / 4 ? (size_t)len : sizeof(log_buf) / 4;
         if (log_len + n >= sizeof(log_buf)) {
             size_t keep = sizeof(log_buf) / 2;
             memmove(log_buf, log_buf + log_len - keep, keep);
             log_len = keep;
         }
-        memcpy(log_buf + log_len, line, n);
+        memcpy(log_buf + log_len, text + len - n, n);
         log_len += n;
         log_buf[log_len] = 0;
+        free(text);
         return 0;
     }
 
@@ -179,6 +208,106 @@ ffibuilder.set_source(
         if (fd >= 0)
             close(fd);
         return fd >= 0 || errno == EBADF ? 0 : -errno;
+    }
+
+    static struct bpf_link *lictor_attach_kprobe(const struct bpf_program *prog, const char *function, _Bool at_return,
+                                                 __u64 cookie)
+    {
+        LIBBPF_OPTS(bpf_kprobe_opts, opts, .bpf_cookie = cookie, .retprobe = at_return);
+
+        return bpf_program__attach_kprobe_opts(prog, function, &opts);
+    }
+
+    static struct bpf_link *lictor_attach_kprobes(const struct bpf_program *prog, const char **functions,
+                                                  const __u64 *cookies, size_t count, _Bool at_return)
+    {
+        LIBBPF_OPTS(bpf_kprobe_multi_opts, opts, .syms = functions, .cookies = cookies, .cnt = count,
+                    .retprobe = at_return);
+
+        return bpf_program__attach_kprobe_multi_opts(prog, NULL, &opts);
+    }
+
+    /* fentry, fexit, fmod_ret and LSM, whose libbpf call has no cookie in version 1.1. */
+    static int lictor_attach_traced(int prog_fd, int attach_type, __u64 cookie)
+    {
+        LIBBPF_OPTS(bpf_link_create_opts, opts, .tracing.cookie = cookie);
+
+        return bpf_link_create(prog_fd, 0, attach_type, &opts);
+    }
+
+    static void *lictor_map_array(int fd, size_t bytes)
+    {
+        void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+
+        return memory == MAP_FAILED ? NULL : memory;
+    }
+
+    static void lictor_unmap_array(void *memory, size_t bytes) { munmap(memory, bytes); }
+
+    /* What the kernel follows is published by one store, after all that it leads to. */
+    static void lictor_store32(void *place, __u32 value) { __atomic_store_n((__u32 *)place, value, __ATOMIC_SEQ_CST); }
+    static void lictor_store64(void *place, __u64 value) { __atomic_store_n((__u64 *)place, value, __ATOMIC_SEQ_CST); }
+
+    /* Returns when every BPF program that runs now has ended: membarrier's global command is synchronize_rcu(). */
+    static int lictor_grace_period(void)
+    {
+        return syscall(__NR_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0) ? -errno : 0;
+    }
+
+    /* The key of a string in a set: the same as look_up_string in bpf/match/strings.h. */
+    static void lictor_hash(const __u64 *seed, __u32 set, const void *text, __u32 len, __u64 *key)
+    {
+        const __u64 first = 0x9e3779b97f4a7c15ULL, second = 0xd6e8feb86659fd93ULL;
+        __u64 low = seed[0] ^ (__u64)set * second, high = seed[1] + len, word;
+        const uint8_t *at = text;
+        __u32 left = len;
+
+        for (;;) {
+            if (left >= 8) {
+                memcpy(&word, at, 8);
+                at += 8;
+                left -= 8;
+            } else if (left) {
+                word = 0;
+                memcpy(&word, at, left);
+                left = 0;
+            } else {
+                break;
+            }
+            low = (low ^ word) * first;
+            low ^= low >> 32;
+            high = (high + word) * second;
+            high ^= high >> 29;
+        }
+        low = (low ^ len) * first;
+        key[0] = low ^ low >> 32;
+        high = (high + len) * second;
+        key[1] = high ^ high >> 29;
+    }
+
+    static int lictor_update_batch(int fd, const void *keys, const void *values, __u32 count)
+    {
+        LIBBPF_OPTS(bpf_map_batch_opts, opts, .elem_flags = BPF_ANY);
+        int err = bpf_map_update_batch(fd, keys, values, &count, &opts);
+
+        return err ? -errno : 0;
+    }
+
+    /* What a map holds in the kernel, as its fdinfo tells. */
+    static __u64 lictor_map_bytes(int fd)
+    {
+        unsigned long long bytes = 0;
+        char line[256];
+        FILE *info;
+
+        snprintf(line, sizeof(line), "/proc/self/fdinfo/%d", fd);
+        info = fopen(line, "r");
+        while (info && fgets(line, sizeof(line), info))
+            if (sscanf(line, "memlock: %llu", &bytes) == 1)
+                break;
+        if (info)
+            fclose(info);
+        return bytes;
     }
 
     /* The user half of kernel/bpf/ringbuf.c: one writable page with our position, then the kernel's position and

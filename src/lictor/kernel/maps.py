@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from lictor.kernel.libbpf import KernelError, ffi, lib, possible_cpus
@@ -49,6 +49,24 @@ class Map:
             return False
         self._check("updating", result)
         return True
+
+    def update_many(self, pairs: Sequence[tuple[bytes, bytes]]) -> None:
+        """Store many values by one system call (BPF_MAP_UPDATE_BATCH)."""
+        if pairs:
+            keys, values = b"".join(k for k, _ in pairs), b"".join(v for _, v in pairs)
+            self._check("filling", lib.lictor_update_batch(self.fd, keys, values, len(pairs)))
+
+    def delete(self, key: bytes) -> bool:
+        """False: there was none."""
+        result = lib.bpf_map_delete_elem(self.fd, key)
+        if result == -errno.ENOENT:
+            return False
+        self._check("deleting from", result)
+        return True
+
+    def memory(self) -> int:
+        """Bytes that the map holds in the kernel now."""
+        return int(lib.lictor_map_bytes(self.fd))
 
     def take(self, key: bytes) -> bytes | None:
         """Look up and delete in one step (`BPF_MAP_LOOKUP_AND_DELETE_ELEM`)."""

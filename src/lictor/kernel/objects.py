@@ -11,6 +11,7 @@ from typing import Any, Self
 from lictor.errors import LictorError
 from lictor.kernel.libbpf import KernelError, check, ffi, lib, start_log, verdict
 from lictor.kernel.maps import Map
+from lictor.kernel.programs import info_of
 from lictor.wire.btf import Btf, parse
 
 UPROBE_MULTI = 48  # enum bpf_attach_type, include/uapi/linux/bpf.h
@@ -68,6 +69,19 @@ class Object:
         """Use the map of an object that is loaded already. Only before `load`."""
         check(f"sharing map {name}", lib.bpf_map__reuse_fd(self._maps[name], other.map_fds()[name]))
 
+    def share_maps(self, *others: Object) -> None:
+        """Use every map that one of the others has under the same name. Only before `load`."""
+        for name in self._maps:
+            owner = next((other for other in others if "." not in name and name in other._maps), None)
+            if owner is not None:
+                self.share_map(name, owner)
+
+    def aim(self, program: str, target: str) -> None:
+        """Choose the function, LSM hook or raw tracepoint of a program that is loaded for one. Before `load`."""
+        start_log()
+        result = lib.bpf_program__set_attach_target(self._programs[program], 0, target.encode())
+        check(f"finding {target}", result)
+
     def leave_out(self, program: str) -> None:
         """Do not load a program: this kernel does not take it, or nobody asked for it."""
         check(f"leaving out {program}", lib.bpf_program__set_autoload(self._programs[program], False))
@@ -82,6 +96,13 @@ class Object:
         """Create the maps and pass the verifier. All or nothing."""
         start_log()
         check(f"loading {self.path.name}", lib.bpf_object__load(self._pointer))
+
+    def program_fd(self, program: str) -> int:
+        return int(lib.bpf_program__fd(self._programs[program]))
+
+    def pointer(self, program: str) -> Any:
+        """What libbpf calls take (`kernel.links`)."""
+        return self._programs[program]
 
     def attach(self, program: str) -> None:
         """Attach by the section's name. The link lives until `close`."""
@@ -116,11 +137,7 @@ class Object:
 
     def verified_instructions(self, program: str) -> int:
         """Instructions the verifier processed (`bpf_prog_info.verified_insns`, Linux 5.16)."""
-        verified = ffi.new("unsigned int *")
-        rest = [ffi.new("unsigned long long *") for _ in range(3)]
-        fd = lib.bpf_program__fd(self._programs[program])
-        check(f"asking about {program}", lib.lictor_program_instructions(fd, verified, *rest))
-        return int(verified[0])
+        return info_of(lib.bpf_program__fd(self._programs[program])).verified_instructions
 
     def detach(self) -> None:
         """Take the programs off their hooks; maps and rings stay readable."""

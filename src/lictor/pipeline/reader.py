@@ -12,13 +12,14 @@ from typing import NamedTuple
 
 from lictor import log
 from lictor.model.event import Event, LossEvent
+from lictor.pipeline.hooks import HookStream
 from lictor.pipeline.sequence import Sequence
 from lictor.sensors.process import Counters, ProcessSensor, due_tombstones
 from lictor.track.processes import Tracker
 from lictor.wire.records import Kind, RecordError
 
 _log = log.get("pipeline")
-_CLONE, _EXEC, _EXIT, _CHUNK = map(int, Kind)
+_CLONE, _EXEC, _EXIT, _CHUNK, _HOOK = map(int, Kind)
 _BATCH = 1 << 20
 _BUSY_WAIT_S = 0.05
 
@@ -42,7 +43,10 @@ class Round(NamedTuple):
 
 
 class Reader:
-    """Reads what the sensor records. `round` gives the events of one pass; `told_lost` is the loss reported so far."""
+    """Reads what the sensor records. `round` gives the events of one pass; `told_lost` is the loss reported so far.
+
+    `hooks` takes the records of policies; without policies there is none.
+    """
 
     def __init__(self, sensor: ProcessSensor, tracker: Tracker) -> None:
         self._sensor = sensor
@@ -53,6 +57,7 @@ class Reader:
         self.priority_sequence = Sequence()
         self.bulk_sequence = Sequence()
         self.stats = ReaderStats()
+        self.hooks: HookStream | None = None
         self.told_priority = 0
         self.told_bulk = 0
         self.told_table_full = 0
@@ -60,14 +65,20 @@ class Reader:
     def round(self) -> Round:
         """One pass over both rings."""
         used, more = self._sensor.priority.drain(self._priority_buffer)
-        self._drain_bulk()
+        found = self._drain_bulk()
         events: list[Event] = []
         if used:
             self._process_records(bytes(memoryview(self._priority_buffer)[:used]), events)
+        if self.hooks is not None and self.hooks.waiting:
+            found = True
+            of_hooks = self.hooks.events()
+            if of_hooks:
+                events += of_hooks
+                events.sort(key=_time)
         self.priority_sequence.end_batch()
         self.bulk_sequence.end_batch()
         self.stats.rounds += 1
-        return Round(events, used > 0, more)
+        return Round(events, used > 0 or found, more)
 
     def losses(self) -> list[LossEvent]:
         """What went missing since the last call, as events. Gaps and the kernel's own counts see the same losses."""
@@ -88,6 +99,9 @@ class Reader:
                 counted.table_full - self.told_table_full,
             )
             self.told_table_full = counted.table_full
+        if self.hooks is not None:
+            self.hooks.look()
+            events += self.hooks.losses(now)
         self._sensor.remove_tombstones(due_tombstones(self._tracker.tombstones, now))
         return events
 
@@ -99,27 +113,30 @@ class Reader:
             max(counted.lost_bulk, self.bulk_sequence.lost),
         )
 
-    def _drain_bulk(self) -> None:
-        """Take the chunks of every exec that was read before this call: they were all reserved before it.
+    def _drain_bulk(self) -> bool:
+        """Take hook records, and the chunks of every exec that was read before this call: all were reserved before it.
 
         A record that another CPU is still writing holds up those behind it; that is a matter of microseconds, and
         waited for with a bound.
         """
         ring = self._sensor.bulk
         target = ring.produced()
+        found = False
         deadline = 0.0
         while ring.consumed() < target:
             used, _ = ring.drain(self._bulk_buffer)
             if used:
-                self._keep_chunks(bytes(memoryview(self._bulk_buffer)[:used]))
+                found = True
+                self._bulk_records(bytes(memoryview(self._bulk_buffer)[:used]))
             elif not deadline:
                 deadline = time.monotonic() + _BUSY_WAIT_S
             elif time.monotonic() > deadline:
-                return
+                break
             else:
                 time.sleep(0.0001)
+        return found
 
-    def _keep_chunks(self, batch: bytes) -> None:
+    def _bulk_records(self, batch: bytes) -> None:
         header, see = self._decoder.header, self.bulk_sequence.see
         at, end = 0, len(batch)
         while at < end:
@@ -129,9 +146,12 @@ class Reader:
                 break
             see(cpu, seq)
             try:
-                if kind != _CHUNK:
+                if kind == _HOOK and self.hooks is not None:
+                    self.hooks.take(batch, at, size)
+                elif kind == _CHUNK:
+                    self._tracker.chunks.add(*self._decoder.chunk(batch, at, size))
+                else:
                     raise RecordError(f"kind {kind} in the bulk ring")
-                self._tracker.chunks.add(*self._decoder.chunk(batch, at, size))
             except RecordError as error:
                 self._bad(error)
             at += size + 7 & ~7
@@ -181,3 +201,7 @@ class Reader:
         self.stats.bad += 1
         if self.stats.bad < 10 or self.stats.bad % 1000 == 0:
             _log.error("unreadable record (%d so far): %s", self.stats.bad, error)
+
+
+def _time(event: Event) -> int:
+    return event.time

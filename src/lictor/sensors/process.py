@@ -58,13 +58,13 @@ class ProcessSensor:
     def __init__(self, sizes: Sizes | None = None) -> None:
         self._sizes = sizes or Sizes()
         self.hierarchy = cgroups.find_hierarchy()
-        self._object = Object(object_path("process"))
+        self.object = Object(object_path("process"))
         self._creds: Object | None = None
         self.exact_privileges = False
 
     def start(self) -> None:
         """Load and attach. After this every fork, exec and exit is in the rings."""
-        sizes, obj = self._sizes, self._object
+        sizes, obj = self._sizes, self.object
         obj.set_max_entries("scratch_slots", possible_cpus() * _SLOTS_PER_CPU)
         obj.set_max_entries("priority_ring", sizes.priority_ring)
         obj.set_max_entries("bulk_ring", sizes.bulk_ring)
@@ -140,7 +140,7 @@ class ProcessSensor:
 
     def detach(self) -> None:
         """Stop recording; what is in the rings can still be read."""
-        self._object.detach()
+        self.object.detach()
         if self._creds:
             self._creds.detach()
 
@@ -149,7 +149,7 @@ class ProcessSensor:
         for ring in (getattr(self, "priority", None), getattr(self, "bulk", None)):
             if ring is not None:
                 ring.close()
-        self._object.close()
+        self.object.close()
         if self._creds:
             self._creds.close()
 
@@ -157,7 +157,7 @@ class ProcessSensor:
         """The exact account of raised privileges, where fentry is to be had."""
         creds = Object(object_path("creds"))
         try:
-            creds.share_map("process_table", self._object)
+            creds.share_map("process_table", self.object)
             creds.load()
             creds.attach("process_committing_creds")
         except KernelError as error:

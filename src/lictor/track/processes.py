@@ -183,6 +183,16 @@ class Tracker:
         self._retire(image)
         return image
 
+    def forms_of(self, tgid: int, ktime: int) -> tuple[ProcessForms, ProcessForms | None]:
+        """The forms of a process that an event speaks of, and of its parent. One that nobody told of is made up."""
+        image = self.find(tgid, ktime)
+        if image is None:
+            self.misses += 1
+            image = Image(tgid, ktime, None)
+        parent = image.parent
+        above = None if parent is None else parent.forms or self._made(parent)
+        return image.forms or self._made(image), above
+
     def _find_unknown(self, tgid: int, birth: int) -> Image | None:
         """The image of a process that was not in the kernel's table, which then knows its birth only.
 

@@ -24,6 +24,7 @@ class Kind(IntEnum):
     EXEC = 2
     EXIT = 3
     CHUNK = 4
+    HOOK = 5
 
 
 class ProcessFlag(IntEnum):

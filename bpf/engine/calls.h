@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Entry and return of a call, joined: what matched at entry is kept under (thread, hook, frame) and leaves as one
+ * record when the function returns. Calls that never return are found and told by user space.
+ */
+#ifndef LICTOR_CALLS_H
+#define LICTOR_CALLS_H
+
+#include "engine/groups.h"
+#include "engine/scope.h"
+
+static __always_inline void fill_call_key(struct call_key *key, u32 hook, u64 frame)
+{
+	key->thread = bpf_get_current_pid_tgid();
+	key->frame = frame;
+	key->hook = hook;
+	key->pad = 0;
+}
+
+/* Copies one field into the call that is kept. One that finds no room is told as too long. */
+static long keep_field(u32 n, u32 *slot)
+{
+	struct scratch *s = scratch_at(*slot);
+	struct kept_call *kept;
+	struct field *field;
+	u32 used, size;
+
+	if (!s)
+		return 1;
+	if (!(s->read & 1U << masked(n, MAX_VALUES)))
+		return 0;
+	kept = &s->kept;
+	field = field_of(s, n);
+	used = kept->used;
+	size = sizeof(*field) + ((field->len + 7) & ~7U);
+	if (used > KEPT_DATA - MAX_VALUES * sizeof(*field) || size > KEPT_DATA - MAX_VALUES * sizeof(*field) - used) {
+		field->flags |= FIELD_ERROR;
+		field->extra = E2BIG;
+		field->len = 0;
+		size = sizeof(*field);
+	}
+	if (bpf_probe_read_kernel(&kept->data[masked(used, KEPT_DATA)], masked(size, KEPT_DATA), field))
+		return 0;
+	kept->at[masked(n, MAX_VALUES)] = used;
+	kept->read |= 1U << masked(n, MAX_VALUES);
+	kept->used = used + size;
+	return 0;
+}
+
+static long lose_match(u32 n, u32 *slot)
+{
+	struct scratch *s = scratch_at(*slot);
+
+	if (!s || n >= s->kept.count)
+		return 1;
+	count_unjoined(s, s->kept.match[masked(n, KEPT_MATCHES)].policy, 1);
+	return 0;
+}
+
+/* Keeps the matches of the entry, with what was read. */
+__noinline int keep_call(u32 slot)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct scratch *s = scratch_at(slot);
+	struct kept_call *kept;
+	struct call_key key;
+
+	if (!s)
+		return 0;
+	kept = &s->kept;
+	fill_call_key(&key, s->hook, s->frame);
+	fill_key(&kept->key, task);
+	kept->start = task->start_boottime;
+	kept->time = s->now;
+	kept->mm = (u64)BPF_CORE_READ(task, mm);
+	for (u32 i = 0; i < 6; i++)
+		kept->args[i] = s->args[i];
+	kept->read = 0;
+	kept->used = 0;
+	bpf_loop(MAX_VALUES, keep_field, &slot, 0);
+	if (bpf_map_update_elem(&kept_calls, &key, kept, BPF_ANY))
+		bpf_loop(KEPT_MATCHES, lose_match, &slot, 0);
+	return 0;
+}
+
+/* Puts a kept call back into the slot. */
+__noinline int restore_call(u32 slot)
+{
+	struct scratch *s = scratch_at(slot);
+	struct kept_call *kept;
+	struct call_key key;
+	u32 used;
+
+	if (!s)
+		return 0;
+	fill_call_key(&key, s->hook, s->frame);
+	kept = bpf_map_lookup_elem(&kept_calls, &key);
+	if (!kept)
+		return 0;
+	used = kept->used;
+	if (used > KEPT_DATA)
+		used = KEPT_DATA;
+	bpf_probe_read_kernel(s->data, used, kept->data);
+	s->used = used;
+	s->read = kept->read;
+	for (u32 i = 0; i < MAX_VALUES; i++)
+		s->at[i] = kept->at[i];
+	for (u32 i = 0; i < 6; i++)
+		s->args[i] = kept->args[i];
+	s->kept.count = kept->count;
+	s->kept.key = kept->key;
+	s->kept.mm = kept->mm;
+	s->kept.time = kept->time;
+	for (u32 i = 0; i < KEPT_MATCHES; i++)
+		s->kept.match[i] = kept->match[i];
+	bpf_map_delete_elem(&kept_calls, &key);
+	return s->kept.count;
+}
+
+/* Forgets the values that were not there at entry, so that they are read again; not after an exec. */
+static __always_inline void forget_failed(struct scratch *s, struct hook_state *hook)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+
+	if (!(hook->flags & HOOK_READS_AGAIN) || s->kept.mm != (u64)BPF_CORE_READ(task, mm))
+		return;
+	for (u32 i = 0; i < MAX_VALUES; i++) {
+		struct read_spec *spec = reads_at(hook->read[i]);
+
+		if (s->read & 1U << i && spec && spec->flags & READ_USER && field_of(s, i)->flags & FIELD_ERROR)
+			s->read &= ~(1U << i);
+	}
+}
+
+/* What one kept match comes to at the return. */
+static long finish_match(u32 n, u32 *slot)
+{
+	struct scratch *s = scratch_at(*slot);
+	struct kept_match *match;
+	struct policy_state *p;
+	struct selector *sel;
+	struct rule_group *g;
+	u32 place;
+
+	if (!s)
+		return 1;
+	match = &s->kept.match[masked(n, KEPT_MATCHES)];
+	g = groups_at(match->group);
+	p = policies_at(match->policy);
+	if (!g || !p)
+		return 0;
+	if (g->instance != match->instance || p->instance != match->instance) {
+		/* Taken out of force during the call, and user space had not come to tell of it. */
+		count_unjoined(s, match->policy, 1);
+		return 0;
+	}
+	place = match->selector;
+	if (match->flags & MATCH_UNDECIDED)
+		place = try_group(*slot, match->group, place);
+	sel = place < GROUP_SELECTORS ? selectors_at(g->first + place) : NULL;
+	if (sel && filters_hold(*slot, sel->first_filter + sel->filters, sel->return_filters) == DECISION_YES)
+		act(*slot, match->group, place);
+	return 0;
+}
+
+static __always_inline void run_return(u32 id, u64 frame, u64 result)
+{
+	struct hook_state *hook = hooks_at(id);
+	struct kept_call *kept;
+	struct call_key key;
+	struct scratch *s;
+	u32 slot;
+
+	fill_call_key(&key, id, frame);
+	kept = bpf_map_lookup_elem(&kept_calls, &key);
+	if (!kept || !hook)
+		return;
+	slot = claim_slot();
+	s = scratch_at(slot);
+	if (slot == NO_SLOT || !s) {
+		__sync_fetch_and_add(&hook->scratch_busy, 1);
+		__sync_fetch_and_add(&hook->unjoined, kept->count);
+		bpf_map_delete_elem(&kept_calls, &key);
+		return;
+	}
+	s->hook = id;
+	s->frame = frame;
+	s->phase = RUN_RETURN;
+	s->result = result;
+	s->undecided = 0;
+	s->read_again = 0;
+	if (restore_call(slot)) {
+		s->now = bpf_ktime_get_boot_ns();
+		if (hook->scoped)
+			load_scope(slot);
+		forget_failed(s, hook);
+		bpf_loop(s->kept.count, finish_match, &slot, 0);
+	}
+	release_slot(s);
+}
+
+#endif

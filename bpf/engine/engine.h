@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* What every hook program does: leave early where no policy applies, else claim a slot and run the groups. */
+#ifndef LICTOR_ENGINE_H
+#define LICTOR_ENGINE_H
+
+#include "engine/calls.h"
+
+/* Begins a run at entry; the caller puts the arguments into the slot next. NULL: no slot, which is counted. */
+static __always_inline struct scratch *begin_run(u32 slot, u32 id)
+{
+	struct scratch *s = scratch_at(slot);
+	struct hook_state *hook;
+
+	if (slot != NO_SLOT && s) {
+		s->hook = id;
+		s->phase = RUN_ENTRY;
+		s->used = 0;
+		s->read = 0;
+		s->result = 0;
+		s->undecided = 0;
+		s->read_again = 0;
+		s->kept.count = 0;
+		return s;
+	}
+	hook = hooks_at(id);
+	if (hook)
+		__sync_fetch_and_add(&hook->scratch_busy, 1);
+	return NULL;
+}
+
+/* Runs the policies of a hook and gives the slot back. */
+static __always_inline void run_entry(u32 slot, struct scratch *s)
+{
+	struct hook_state *hook = hooks_at(s->hook);
+
+	load_scope(slot);
+	s->now = bpf_ktime_get_boot_ns();
+	if (hook)
+		run_groups(slot, s, hook);
+	if (s->kept.count)
+		keep_call(slot);
+	release_slot(s);
+}
+
+#endif

@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* The groups of a hook: one policy's selectors in order, the first that matches acts. */
+#ifndef LICTOR_GROUPS_H
+#define LICTOR_GROUPS_H
+
+#include "act/post.h"
+#include "match/filter.h"
+
+enum decision { DECISION_NO = 0, DECISION_YES, DECISION_LATER };
+
+/* Whether filters hold that lie side by side: DECISION_*. */
+__noinline int filters_hold(u32 slot, u32 first, u32 count)
+{
+	int holds;
+
+	for (u32 i = 0; i < SELECTOR_FILTERS; i++) {
+		if (i >= count)
+			break;
+		holds = filter_holds(slot, first + i);
+		if (holds != DECISION_YES)
+			return holds;
+	}
+	return DECISION_YES;
+}
+
+static __always_inline bool in_scope(struct scratch *s, u32 bit)
+{
+	return bit == NO_BIT || s->scope.bits[masked(bit / WORD_BITS, SCOPE_WORDS)] >> (bit % WORD_BITS) & 1;
+}
+
+/* Keeps a match until the call returns. */
+static __always_inline void keep_match(struct scratch *s, struct rule_group *g, u32 id, u32 selector, u32 flags)
+{
+	u32 n = s->kept.count;
+	struct kept_match *match;
+
+	if (n >= KEPT_MATCHES) {
+		count_unjoined(s, g->policy, 1);
+		return;
+	}
+	match = &s->kept.match[masked(n, KEPT_MATCHES)];
+	match->group = id;
+	match->instance = g->instance;
+	match->policy = g->policy;
+	match->selector = selector;
+	match->flags = flags;
+	s->kept.count = n + 1;
+}
+
+/* What a selector that matched does: its event leaves now, or when the function returns. */
+__noinline int act(u32 slot, u32 id, u32 place)
+{
+	struct scratch *s = scratch_at(slot);
+	struct rule_group *g = groups_at(id);
+	struct selector_stats *stats;
+	struct selector *sel;
+
+	if (!s || !g)
+		return 0;
+	sel = selectors_at(g->first + place);
+	stats = stats_at(g->first + place);
+	if (!sel || !stats)
+		return 0;
+	s->undecided = 0;
+	read_wanted(slot, s->phase == RUN_ENTRY ? g->wanted : g->wanted | g->wanted_return);
+	if (s->phase == RUN_ENTRY && (g->flags & GROUP_RETURN || s->undecided)) {
+		keep_match(s, g, id, place, 0);
+		return 0;
+	}
+	__sync_fetch_and_add(&stats->matches, 1);
+	if (sel->act.bits & ACT_POST && (s->phase == RUN_ENTRY || sel->at_return.bits & ACT_POST))
+		post(slot, id, place);
+	return 0;
+}
+
+#define PLACE_NONE 0xff
+#define PLACE_LATER 0x100 /* undecided, from this place on */
+
+/* The place of the first selector of a group, from one on, that matches. */
+__noinline u32 try_group(u32 slot, u32 id, u32 from)
+{
+	struct scratch *s = scratch_at(slot);
+	struct rule_group *g = groups_at(id);
+	struct selector *sel;
+	int holds;
+
+	if (!s || !g)
+		return PLACE_NONE;
+	for (u32 i = 0; i < GROUP_SELECTORS; i++) {
+		if (i >= g->count)
+			break;
+		if (i < from)
+			continue;
+		sel = selectors_at(g->first + i);
+		if (!sel)
+			break;
+		if (!in_scope(s, sel->scope))
+			continue;
+		holds = filters_hold(slot, sel->first_filter, sel->filters);
+		if (holds == DECISION_YES)
+			return i;
+		if (holds == DECISION_LATER)
+			return i | PLACE_LATER;
+	}
+	return PLACE_NONE;
+}
+
+/* Runs one group if its policy is in force; gives the next one under the same bit. */
+static __always_inline u32 run_group(u32 slot, struct scratch *s, u32 id)
+{
+	struct rule_group *g = groups_at(id);
+	struct policy_state *p;
+	u32 place;
+
+	if (!g || g->hook != s->hook)
+		return 0;
+	p = policies_at(g->policy);
+	if (!p || p->instance != g->instance)
+		return g->next;
+	place = try_group(slot, id, 0);
+	if (place & PLACE_LATER)
+		keep_match(s, g, id, place & PLACE_NONE, MATCH_UNDECIDED);
+	else if (place != PLACE_NONE)
+		act(slot, id, place);
+	return g->next;
+}
+
+static __always_inline u32 lowest_bit(u64 bits)
+{
+	u32 n = 0;
+
+	if (!(bits & 0xffffffff))
+		n += 32, bits >>= 32;
+	if (!(bits & 0xffff))
+		n += 16, bits >>= 16;
+	if (!(bits & 0xff))
+		n += 8, bits >>= 8;
+	if (!(bits & 0xf))
+		n += 4, bits >>= 4;
+	if (!(bits & 3))
+		n += 2, bits >>= 2;
+	return n + !(bits & 1);
+}
+
+/* One step over the words, bits and groups that hook and process have in common. */
+static long step_over_groups(u32 index, u32 *slot)
+{
+	struct scratch *s = scratch_at(*slot);
+	struct hook_state *hook;
+	struct head_block *block;
+	u32 bit;
+
+	if (!s)
+		return 1;
+	if (s->group) {
+		s->group = run_group(*slot, s, s->group);
+		if (s->group)
+			return 0;
+	}
+	hook = hooks_at(s->hook);
+	if (!hook)
+		return 1;
+	if (!s->bits) {
+		if (!s->words)
+			return 1;
+		s->word = lowest_bit(s->words);
+		s->words &= s->words - 1;
+		bit = masked(s->word, SCOPE_WORDS);
+		s->bits = hook->mask[bit] & s->scope.bits[bit];
+		if (!s->bits)
+			return 0;
+	}
+	block = head_blocks_at(hook->block[masked(s->word, SCOPE_WORDS)]);
+	if (!block)
+		return 1;
+	bit = lowest_bit(s->bits);
+	s->bits &= s->bits - 1;
+	s->group = block->head[masked(bit, WORD_BITS)];
+	return 0;
+}
+
+#define MOST_STEPS (1 << 16)
+
+static __always_inline void run_groups(u32 slot, struct scratch *s, struct hook_state *hook)
+{
+	s->words = hook->words & s->scope.words;
+	s->bits = 0;
+	s->group = 0;
+	bpf_loop(MOST_STEPS, step_over_groups, &slot, 0);
+}
+
+#endif

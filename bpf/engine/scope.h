@@ -1,0 +1,349 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Which predicates are true of a process. The bits are computed at exec and handed down at fork
+ * (process/scope.bpf.c), and computed anew on first use when the predicates have changed since (the generation) or
+ * the process was never met. An entry is written in place, by its own process: the bits that a running program looks
+ * at mean the same before and after (src/lictor/sensors/predicates.py says when a bit may be given another meaning).
+ */
+#ifndef LICTOR_SCOPE_H
+#define LICTOR_SCOPE_H
+
+#include "engine/maps.h"
+#include "engine/scratch.h"
+#include "match/sets.h"
+#include "read/path.h"
+#include "read/task.h"
+
+#define PARENT_PATH_AT 8192 /* in the data; the process's own path is at 0 */
+#define ANCESTORS 16
+
+enum applies { APPLIES_NOT = 0, APPLIES, APPLIES_MAYBE };
+enum scope_mode { SCOPE_MEET = 0, SCOPE_EXEC, SCOPE_FORK, SCOPE_ANCESTOR };
+
+static __always_inline bool bit_of(u64 *bits, u32 bit)
+{
+	return bits[masked(bit / WORD_BITS, SCOPE_WORDS)] >> (bit % WORD_BITS) & 1;
+}
+
+static __always_inline void set_bit_of(u64 *bits, u32 bit)
+{
+	bits[masked(bit / WORD_BITS, SCOPE_WORDS)] |= 1ULL << (bit % WORD_BITS);
+}
+
+/* Whether a policy on the hook may apply to the current process: the cheap question that most runs end with. */
+__noinline int hook_applies(u32 id)
+{
+	struct hook_state *hook = hooks_at(id);
+	struct engine_state *state = engine_at(0);
+	struct task_struct *task;
+	struct scope_entry *entry;
+	u32 words, word, tgid;
+
+	if (!hook || !state || !hook->words)
+		return APPLIES_NOT;
+	if (hook->mask[0] & 1 << SCOPE_ALL)
+		return APPLIES;
+	task = bpf_get_current_task_btf();
+	tgid = task->tgid;
+	entry = bpf_map_lookup_elem(&scope_table, &tgid);
+	if (!entry || entry->generation != state->generation || entry->start != task->group_leader->start_boottime)
+		return APPLIES_MAYBE;
+	words = hook->words & entry->words;
+	for (u32 i = 0; i < SCOPE_WORDS; i++) {
+		if (!words)
+			return APPLIES_NOT;
+		word = masked(i, SCOPE_WORDS);
+		if (words & 1U << word && hook->mask[word] & entry->bits[word])
+			return APPLIES;
+		words &= ~(1U << word);
+	}
+	return APPLIES_NOT;
+}
+
+/* Puts the path of a task's executable into the data. Gives its length, 0 where there is none. */
+__noinline u32 read_executable_of(u32 slot, u64 address, u32 at)
+{
+	struct task_struct *task = (struct task_struct *)address;
+	struct scratch *s = scratch_at(slot);
+	struct path path = {};
+	struct file *file;
+	u32 from, len;
+
+	file = BPF_CORE_READ(task, mm, exe_file);
+	if (!s || !file || BPF_CORE_READ_INTO(&path, file, f_path) || !path.dentry)
+		return 0;
+	start_walk(s, task, path.mnt, path.dentry);
+	resolve_path(slot);
+	from = masked(s->walk.at, PATH_ROOM);
+	len = PATH_ROOM - from;
+	if (len > LONGEST_STRING)
+		return 0;
+	if (bpf_probe_read_kernel(&s->data[masked(at, DATA_ROOM)], len, &s->path[from]))
+		return 0;
+	return len;
+}
+
+static __always_inline bool path_matches(u32 slot, struct predicate *p, u32 at, u32 len)
+{
+	if (!len)
+		return false;
+	if (p->op == OP_STRING)
+		return look_up_string(slot, p->set, at, len) & STRING_IS_MEMBER;
+	return look_up_part(slot, p->set, at, len, p->op == OP_POSTFIX);
+}
+
+static __always_inline bool predicate_holds(u32 slot, struct scratch *s, struct predicate *p)
+{
+	bool known = s->known_generation >= p->born, before = known && bit_of(s->before, p->bit);
+
+	if (p->sticky && (before || bit_of(s->inherited, p->bit)))
+		return true;
+	switch (p->kind) {
+	case PREDICATE_BINARY:
+		if (s->mode == SCOPE_FORK)
+			return before;
+		return path_matches(slot, p, 0, s->path_len);
+	case PREDICATE_PARENT_BINARY:
+		if (s->mode == SCOPE_FORK)
+			return bit_of(s->before, p->twin);
+		if (known)
+			return before;
+		return path_matches(slot, p, PARENT_PATH_AT, s->parent_path_len);
+	case PREDICATE_PID:
+		return number_in(p->set, s->tgid);
+	case PREDICATE_NAMESPACE_PID:
+		return number_in(p->set, s->nspid);
+	case PREDICATE_WORKLOAD:
+		return number_in(p->set, s->cgroup_id);
+	}
+	return false;
+}
+
+static long ask_predicate(u32 index, u32 *slot)
+{
+	struct predicate *p = predicates_at(index);
+	struct scratch *s = scratch_at(*slot);
+
+	if (!p || !s)
+		return 1;
+	if (p->kind == PREDICATE_NONE)
+		return 0;
+	if (s->mode == SCOPE_ANCESTOR) {
+		if (p->sticky && predicate_holds(*slot, s, p))
+			set_bit_of(s->inherited, p->bit);
+		return 0;
+	}
+	if (predicate_holds(*slot, s, p))
+		set_bit_of(s->scope.bits, p->bit);
+	return 0;
+}
+
+static long ask_conjunction(u32 index, u32 *slot)
+{
+	struct conjunction *c = conjunctions_at(index);
+	struct scratch *s = scratch_at(*slot);
+
+	if (!c || !s)
+		return 1;
+	if (c->bit == NO_BIT)
+		return 0;
+	for (u32 i = 0; i < CONJUNCTION_TERMS; i++) {
+		if (i >= c->positive + c->negative)
+			break;
+		if (bit_of(s->scope.bits, c->term[i]) != i < c->positive)
+			return 0;
+	}
+	set_bit_of(s->scope.bits, c->bit);
+	return 0;
+}
+
+/* What the slot is to ask about: who it is, and what was known of it before. */
+static __always_inline void look_at(struct scratch *s, struct task_struct *task)
+{
+	struct scope_entry *entry;
+	u32 tgid = task->tgid, inum, level;
+
+	s->tgid = tgid;
+	read_pid(task->group_leader, &s->nspid, &inum, &level);
+	s->cgroup_id = BPF_CORE_READ(cgroup_of(task), id);
+	s->scope.start = task->group_leader->start_boottime;
+	s->known_generation = 0;
+	entry = bpf_map_lookup_elem(&scope_table, &tgid);
+	if (entry && entry->start == s->scope.start)
+		s->known_generation = entry->generation;
+	else
+		entry = NULL;
+	for (u32 i = 0; i < SCOPE_WORDS; i++) {
+		s->before[i] = entry ? entry->bits[i] : 0;
+		s->inherited[i] = 0;
+		s->scope.bits[i] = 0;
+	}
+	if (!entry)
+		return;
+	for (u32 i = 0; i < 10; i++)
+		s->scope.namespaces[i] = entry->namespaces[i];
+	for (u32 i = 0; i < 3; i++)
+		s->scope.capabilities[i] = entry->capabilities[i];
+}
+
+/* What of an ancestor is handed down. Gives 1 when those above it need not be asked: it knows of them. */
+__noinline int ask_ancestor(u32 slot, u64 address)
+{
+	struct task_struct *task = (struct task_struct *)address;
+	struct engine_state *state = engine_at(0);
+	struct scratch *s = scratch_at(slot);
+	struct scope_entry *entry;
+	u32 tgid = BPF_CORE_READ(task, tgid);
+
+	if (!s || !state)
+		return 1;
+	entry = bpf_map_lookup_elem(&scope_table, &tgid);
+	if (entry && entry->generation == state->generation &&
+	    entry->start == BPF_CORE_READ(task, group_leader, start_boottime)) {
+		for (u32 i = 0; i < SCOPE_WORDS; i++)
+			s->inherited[i] |= entry->bits[i];
+		return 1;
+	}
+	s->tgid = tgid;
+	s->nspid = 0;
+	s->path_len = state->flags & ENGINE_PATHS ? read_executable_of(slot, address, 0) : 0;
+	bpf_loop(state->predicates, ask_predicate, &slot, 0);
+	return 0;
+}
+
+/* Ancestors that live: what they hand down to a process that was there before the predicate. */
+static __always_inline void ask_ancestors(u32 slot, struct scratch *s, struct task_struct *task)
+{
+	struct task_struct *above = BPF_CORE_READ(task, group_leader, real_parent);
+	u32 mode = s->mode, known = s->known_generation, nspid = s->nspid;
+
+	s->mode = SCOPE_ANCESTOR;
+	s->known_generation = 0;
+	for (u32 i = 0; i < ANCESTORS; i++) {
+		if (!above || ask_ancestor(slot, (u64)above))
+			break;
+		if (BPF_CORE_READ(above, tgid) <= 1)
+			break;
+		above = BPF_CORE_READ(above, group_leader, real_parent);
+	}
+	s->mode = mode;
+	s->known_generation = known;
+	s->tgid = task->tgid;
+	s->nspid = nspid;
+}
+
+/* Notes the namespaces and capabilities of the current process: what a change is told by. */
+__noinline int take_baseline(u32 slot)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct scratch *s = scratch_at(slot);
+	struct namespaces ns;
+
+	if (!s)
+		return 0;
+	read_namespaces(&ns, task);
+	s->scope.namespaces[0] = ns.uts;
+	s->scope.namespaces[1] = ns.ipc;
+	s->scope.namespaces[2] = ns.mnt;
+	s->scope.namespaces[3] = pid_namespace_of(task);
+	s->scope.namespaces[4] = ns.pid_for_children;
+	s->scope.namespaces[5] = ns.net;
+	s->scope.namespaces[6] = ns.time;
+	s->scope.namespaces[7] = ns.time_for_children;
+	s->scope.namespaces[8] = ns.cgroup;
+	s->scope.namespaces[9] = ns.user;
+	read_capabilities(s->scope.capabilities, task);
+	return 0;
+}
+
+static __always_inline void store_scope(struct scratch *s, u32 tgid)
+{
+	struct scope_entry *entry = bpf_map_lookup_elem(&scope_table, &tgid);
+
+	if (!entry || entry->start != s->scope.start) {
+		bpf_map_update_elem(&scope_table, &tgid, &s->scope, BPF_ANY);
+		return;
+	}
+	for (u32 i = 0; i < SCOPE_WORDS; i++)
+		entry->bits[i] = s->scope.bits[i];
+	for (u32 i = 0; i < 10; i++)
+		entry->namespaces[i] = s->scope.namespaces[i];
+	for (u32 i = 0; i < 3; i++)
+		entry->capabilities[i] = s->scope.capabilities[i];
+	entry->words = s->scope.words;
+	barrier();
+	entry->generation = s->scope.generation;
+}
+
+/* Asks all predicates about what is in the slot, and keeps the answer under `tgid`. */
+__noinline int decide_scope(u32 slot, u32 tgid)
+{
+	struct engine_state *state = engine_at(0);
+	struct scratch *s = scratch_at(slot);
+
+	if (!s || !state)
+		return 0;
+	/* Before the predicates are read: whoever changes them afterwards makes this answer stale. */
+	s->scope.generation = s->mode == SCOPE_FORK ? s->known_generation : state->generation;
+	s->scope.bits[0] |= 1 << SCOPE_ALL;
+	bpf_loop(state->predicates, ask_predicate, &slot, 0);
+	bpf_loop(state->conjunctions, ask_conjunction, &slot, 0);
+	s->scope.words = 0;
+	for (u32 i = 0; i < SCOPE_WORDS; i++)
+		if (s->scope.bits[i])
+			s->scope.words |= 1U << i;
+	store_scope(s, tgid);
+	return 0;
+}
+
+/* Computes the bits of the current process. Overwrites the data. */
+__noinline int refresh_scope(u32 slot, u32 mode)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct engine_state *state = engine_at(0);
+	struct scratch *s = scratch_at(slot);
+
+	if (!s || !state)
+		return 0;
+	look_at(s, task);
+	s->mode = mode;
+	s->path_len = 0;
+	s->parent_path_len = 0;
+	if (state->flags & ENGINE_FORK_SENSITIVE && s->known_generation != state->generation)
+		ask_ancestors(slot, s, task);
+	if (state->flags & ENGINE_PARENT_PATHS)
+		s->parent_path_len = read_executable_of(slot, (u64)BPF_CORE_READ(task, real_parent), PARENT_PATH_AT);
+	if (state->flags & ENGINE_PATHS)
+		s->path_len = read_executable_of(slot, bpf_get_current_task(), 0);
+	if (mode == SCOPE_EXEC || !s->known_generation)
+		take_baseline(slot);
+	return decide_scope(slot, task->tgid);
+}
+
+/* Puts the bits of the current process into the slot. */
+__noinline int load_scope(u32 slot)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct engine_state *state = engine_at(0);
+	struct scratch *s = scratch_at(slot);
+	struct scope_entry *entry;
+	struct hook_state *hook;
+	u32 tgid = task->tgid;
+
+	hook = s ? hooks_at(s->hook) : NULL;
+	if (!hook || !state)
+		return 0;
+	s->scope.words = 1;
+	s->scope.bits[0] = 1 << SCOPE_ALL;
+	if (!hook->scoped)
+		return 0;
+	entry = bpf_map_lookup_elem(&scope_table, &tgid);
+	if (!entry || entry->generation != state->generation || entry->start != task->group_leader->start_boottime)
+		return refresh_scope(slot, SCOPE_MEET);
+	s->scope.words = entry->words;
+	for (u32 i = 0; i < SCOPE_WORDS; i++)
+		s->scope.bits[i] = entry->bits[i];
+	return 0;
+}
+
+#endif

@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* The working memory of one run into a hook: what the function was called with, what was read, the record. */
+#ifndef LICTOR_ENGINE_SCRATCH_H
+#define LICTOR_ENGINE_SCRATCH_H
+
+#include "lib/walk.h"
+#include "policy.h"
+
+#define DATA_ROOM 16384  /* a field begins below it */
+#define FIELD_ROOM 16384 /* and is at most this long */
+#define ARGUMENTS 12
+
+struct scratch {
+	u32 busy;
+	u32 used; /* bytes of `data` in use */
+	struct path_walk walk;
+	u64 args[ARGUMENTS];
+	u64 result;
+	u64 now;
+	u64 frame;
+	u32 hook;
+	u32 phase;     /* enum run_phase */
+	u32 undecided; /* user memory was not there, and can be read again at the return */
+	u32 read_again;
+	/* The walk over the groups: words and bits still to be looked at, the next group. */
+	u32 words;
+	u32 word;
+	u64 bits;
+	u32 group;
+	u32 read;                 /* slots that were read */
+	u32 at[MAX_VALUES];       /* where their fields are */
+	struct scope_entry scope; /* bits of the process at hand */
+	u64 before[SCOPE_WORDS];  /* while they are computed: what was known, and what ancestors hand down */
+	u64 inherited[SCOPE_WORDS];
+	u32 known_generation; /* of `before`, 0: nothing known */
+	u32 mode;             /* enum scope_mode */
+	u32 tgid, nspid;
+	u64 cgroup_id;
+	u32 path_len, parent_path_len;
+	u64 hash_low, hash_high;
+	u32 hash_at;
+	u32 rate_values;
+	struct kept_call kept;
+	struct hook_record record;
+	u8 data[DATA_ROOM + FIELD_ROOM + 64]; /* goes out right behind `record` */
+	u8 path[PATH_ROOM + NAME_ROOM];
+};
+
+enum run_phase { RUN_ENTRY = 0, RUN_RETURN = 1 };
+
+#define SLOTS run_slots
+#include "lib/slots.h"
+
+/* The field of a slot that was read; what it says of a slot that was not means nothing. */
+static __always_inline struct field *field_of(struct scratch *s, u32 slot)
+{
+	return (struct field *)&s->data[masked(s->at[masked(slot, MAX_VALUES)], DATA_ROOM)];
+}
+
+#endif

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * What programs on kprobes do. On the function of a system call the arguments are in the registers that its own
+ * argument points to.
+ */
+#ifndef LICTOR_KPROBE_H
+#define LICTOR_KPROBE_H
+
+#include "lib/registers.h"
+#include "engine/engine.h"
+
+static __always_inline int run_kprobe(struct pt_regs *ctx)
+{
+	u32 hook = bpf_get_attach_cookie(ctx), slot;
+	struct hook_state *state;
+	struct scratch *s;
+
+	if (!hook_applies(hook))
+		return 0;
+	slot = claim_slot();
+	s = begin_run(slot, hook);
+	if (!s)
+		return 0;
+	state = hooks_at(hook);
+	if (state && state->flags & HOOK_IS_CALL)
+		read_call_arguments(s->args, (struct pt_regs *)FIRST_ARGUMENT(ctx), s->data);
+	else
+		FUNCTION_ARGUMENTS(s->args, ctx);
+	s->frame = FRAME_AT_ENTRY(ctx);
+	run_entry(slot, s);
+	return 0;
+}
+
+static __always_inline int run_kretprobe(struct pt_regs *ctx)
+{
+	run_return(bpf_get_attach_cookie(ctx), FRAME_AT_RETURN(ctx), RETURN_VALUE(ctx));
+	return 0;
+}
+
+#endif

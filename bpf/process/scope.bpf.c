@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Keeps the scope bits of processes: computed at exec, handed down at fork, let go at exit. Loaded with the first
+ * policy; the maps of this object are those of all hook programs.
+ */
+#include "kernel.h"
+#include "engine/scope.h"
+#include "process/table_map.h"
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";
+
+/* So that the shapes are in the object's BTF, where Python reads them. */
+const struct hook_record *hook_record_shape __attribute__((unused));
+const struct field *field_shape __attribute__((unused));
+const struct socket_value *socket_value_shape __attribute__((unused));
+const struct packet_value *packet_value_shape __attribute__((unused));
+const struct credentials_value *credentials_value_shape __attribute__((unused));
+const struct user_namespace_value *user_namespace_value_shape __attribute__((unused));
+const struct bpf_program_value *bpf_program_value_shape __attribute__((unused));
+const struct bpf_map_value *bpf_map_value_shape __attribute__((unused));
+const struct perf_event_value *perf_event_value_shape __attribute__((unused));
+const struct module_value *module_value_shape __attribute__((unused));
+const enum value_type *value_type_shape __attribute__((unused));
+const enum value_source *value_source_shape __attribute__((unused));
+const enum match_op *match_op_shape __attribute__((unused));
+const enum subject *subject_shape __attribute__((unused));
+const enum predicate_kind *predicate_kind_shape __attribute__((unused));
+
+SEC("tp_btf/sched_process_exec")
+int scope_exec(void *ctx)
+{
+	u32 slot = claim_slot(), tgid;
+	struct scratch *s = scratch_at(slot);
+
+	if (slot == NO_SLOT || !s) {
+		/* It is then met anew by the first hook. */
+		tgid = bpf_get_current_pid_tgid() >> 32;
+		bpf_map_delete_elem(&scope_table, &tgid);
+		return 0;
+	}
+	refresh_scope(slot, SCOPE_EXEC);
+	release_slot(s);
+	return 0;
+}
+
+SEC("tp_btf/sched_process_fork")
+int BPF_PROG(scope_fork, struct task_struct *parent, struct task_struct *child)
+{
+	struct engine_state *state = engine_at(0);
+	struct scope_entry *entry;
+	u32 slot, tgid, inum, level;
+	struct scratch *s;
+
+	if (child->pid != child->tgid || !state)
+		return 0;
+	slot = claim_slot();
+	s = scratch_at(slot);
+	if (slot == NO_SLOT || !s)
+		return 0;
+	s->scope.generation = 0;
+	tgid = parent->tgid;
+	entry = bpf_map_lookup_elem(&scope_table, &tgid);
+	/* The parent is the current task: its bits must be there for the child to take them over. */
+	if (state->flags & ENGINE_FORK_SENSITIVE &&
+	    (!entry || entry->generation != state->generation || entry->start != parent->group_leader->start_boottime))
+		refresh_scope(slot, SCOPE_MEET);
+	look_at(s, parent);
+	if (s->known_generation) {
+		tgid = child->tgid;
+		s->scope.start = child->start_boottime;
+		s->mode = SCOPE_FORK;
+		s->tgid = tgid;
+		read_pid(child, &s->nspid, &inum, &level);
+		if (state->flags & ENGINE_FORK_SENSITIVE && s->known_generation == state->generation) {
+			decide_scope(slot, tgid);
+		} else {
+			s->scope.generation = s->known_generation;
+			s->scope.words = 0;
+			for (u32 i = 0; i < SCOPE_WORDS; i++) {
+				s->scope.bits[i] = s->before[i];
+				if (s->before[i])
+					s->scope.words |= 1U << i;
+			}
+			store_scope(s, tgid);
+		}
+	}
+	release_slot(s);
+	return 0;
+}
+
+SEC("tp_btf/sched_process_exit")
+int BPF_PROG(scope_exit, struct task_struct *task)
+{
+	u32 tgid = task->tgid;
+
+	/* Where other threads may still arrive, user space lets it go (src/lictor/sensors/engine.py). */
+	if (task->signal->live.counter <= 0 && task->signal->nr_threads <= 1)
+		bpf_map_delete_elem(&scope_table, &tgid);
+	return 0;
+}

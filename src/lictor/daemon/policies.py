@@ -1,0 +1,92 @@
+"""The kernel half of an agent's policies. Nothing of it is made or imported before something asks for it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from lictor.pipeline.hooks import HookStream
+from lictor.pipeline.reader import Reader
+from lictor.sensors.process import ProcessSensor
+from lictor.track.processes import Tracker
+
+if TYPE_CHECKING:
+    from lictor.daemon.manager import Manager
+    from lictor.policy.compile import Compiled
+    from lictor.policy.machine import Machine
+    from lictor.policy.plan import Plan
+    from lictor.sensors.policies import PolicyEngine, SelectorStats
+
+
+class Policies:
+    """The compiler and the engine behind `manager` (see `manager.Backend`)."""
+
+    def __init__(self, sensor: ProcessSensor, tracker: Tracker, reader: Reader) -> None:
+        self._sensor = sensor
+        self._tracker = tracker
+        self._reader = reader
+        self._engine: PolicyEngine | None = None
+        self._making = threading.Lock()
+
+    @cached_property
+    def manager(self) -> Manager:
+        """Who may be asked for changes of policies."""
+        from lictor.daemon.manager import Manager
+
+        return Manager(self)
+
+    @cached_property
+    def machine(self) -> Machine:
+        """What the compiler knows of this machine; read once."""
+        from lictor.host import features
+        from lictor.host.gather import gather
+        from lictor.policy.machine import Machine
+
+        return Machine(gather(features.abilities))
+
+    def compile(self, text: bytes, file: str) -> Compiled:
+        from lictor.policy.compile import compile_policy
+
+        return compile_policy(text, file, self.machine)
+
+    def load(self, plan: Plan) -> None:
+        self._made().load(plan)
+
+    def replace(self, plan: Plan) -> None:
+        self._made().replace(plan)
+
+    def unload(self, namespace: str, name: str) -> None:
+        self._made().unload(namespace, name)
+
+    def statistics(self, namespace: str, name: str) -> Sequence[SelectorStats]:
+        return self._made().statistics(namespace, name)
+
+    def detach(self) -> None:
+        """Take everything off its hook. Calls that have not returned are told of as such."""
+        if self._engine is not None and self._reader.hooks is not None:
+            self._engine.detach()
+            self._reader.hooks.look(everything=True)
+
+    def close(self) -> None:
+        if self._engine is not None:
+            self._engine.close()
+            self._engine = None
+
+    def _made(self) -> PolicyEngine:
+        """The engine; it comes with the first policy."""
+        with self._making:
+            if self._engine is None:
+                from lictor.sensors.policies import PolicyEngine
+                from lictor.track.hooks import HookTracker
+                from lictor.track.values import Arguments
+                from lictor.wire.hooks import HookDecoder
+                from lictor.wire.values import ValueDecoder
+
+                engine = PolicyEngine(self._sensor.object, self._sensor.hierarchy.source)
+                btf = engine.store.object.btf
+                hooks = HookTracker(self._tracker, engine.catalog, Arguments(ValueDecoder(btf)))
+                self._reader.hooks = HookStream(HookDecoder(btf), hooks, engine)
+                self._engine = engine
+            return self._engine

@@ -1,0 +1,170 @@
+"""A plan's reads, filters and actions as the elements that the engine follows. Pure: values in, bytes out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from lictor.errors import LictorError
+from lictor.policy.plan import Action, ActionKind, Filter, OperandSet, RateScope, Read, SetKind, Source, Subject
+from lictor.sensors.shapes import Shapes
+
+MASK = (1 << 64) - 1
+FILTER_NUMBERS = 8
+_NO_INDEX = 0xFF
+_NEGATED, _SIGNED, _OUTSIDE_INIT_USER_NS = 1, 2, 4
+_SIGN = 1 << 63
+_USER, _AT_RETURN, _RELATIVE = 1, 2, 4
+
+# Types of the policy language -> enum value_type, without its TYPE_.
+TYPES = {
+    "int": "S32", "sint32": "S32", "int32": "S32", "uint32": "U32", "sint16": "S16", "int16": "S16", "uint16": "U16",
+    "sint8": "S8", "int8": "S8", "uint8": "U8", "long": "S64", "sint64": "S64", "int64": "S64", "ulong": "U64",
+    "uint64": "U64", "size_t": "U64", "kernel_cap_t": "KERNEL_CAP",
+} | {
+    name: name.upper()
+    for name in (
+        "string", "filename", "char_buf", "char_iovec", "iov_iter", "const_buf", "data_loc", "fd", "file", "path",
+        "dentry", "kiocb", "linux_binprm", "sock", "socket", "sockaddr", "sockaddr_un", "skb", "net_device", "cred",
+        "capability", "cap_inheritable", "cap_permitted", "cap_effective", "user_namespace", "syscall64", "bpf_attr",
+        "bpf_map", "bpf_prog", "bpf_cmd", "perf_event", "module", "load_info",
+    )
+}  # fmt: skip
+SOURCES = {
+    Source.ARGUMENT: "FROM_ARGUMENT",
+    Source.SYSCALL: "FROM_ARGUMENT",  # the program has put a syscall's arguments where a function's are
+    Source.FIELD: "FROM_FIELD",
+    Source.RETURN: "FROM_RETURN",
+}
+# Operator -> enum match_op: what is looked at. How it is compared, for those with numbers, is in _NUMBERS.
+_BY_OPERATOR = {
+    "SAddr": "OP_SOURCE_ADDRESS", "DAddr": "OP_DESTINATION_ADDRESS", "SPort": "OP_SOURCE_PORT",
+    "DPort": "OP_DESTINATION_PORT", "Protocol": "OP_PROTOCOL", "Family": "OP_FAMILY", "State": "OP_STATE",
+    "FileType": "OP_FILE_TYPE", "CapabilitiesGained": "OP_CAPABILITIES_GAINED",
+}  # fmt: skip
+_BY_SET = {
+    SetKind.NUMBERS: "OP_IN_NUMBERS",
+    SetKind.RANGES: "OP_IN_RANGES",
+    SetKind.STRINGS: "OP_STRING",
+    SetKind.PREFIXES: "OP_PREFIX",
+    SetKind.POSTFIXES: "OP_POSTFIX",
+    SetKind.SUBSTRINGS: "OP_SUBSTRING",
+    SetKind.SUBSTRINGS_IGNORE_CASE: "OP_SUBSTRING_NOCASE",
+}
+_SUBJECTS = {
+    Subject.SLOT: "SUBJECT_VALUE",
+    Subject.NAMESPACE: "SUBJECT_NAMESPACE",
+    Subject.NAMESPACE_CHANGE: "SUBJECT_NAMESPACE_CHANGE",
+    Subject.CAPABILITY: "SUBJECT_CAPABILITY",
+    Subject.CAPABILITY_CHANGE: "SUBJECT_CAPABILITY_CHANGE",
+}
+# Action -> its number in tetragon.KprobeAction.
+_CODES = {
+    ActionKind.POST: 1, ActionKind.SIGKILL: 3, ActionKind.OVERRIDE: 5, ActionKind.NO_POST: 9, ActionKind.SIGNAL: 10,
+}  # fmt: skip
+_RATE = {RateScope.THREAD: 1, RateScope.PROCESS: 2, RateScope.GLOBAL: 3}
+_POST = 1
+
+
+def not_yet(what: str) -> LictorError:
+    """The refusal of what a plan asks for and the engine cannot do."""
+    return LictorError(f"{what}: not executed yet", "leave it out of the policy, or wait for a later version")
+
+
+class Encoder:
+    """Packs by the shapes of the loaded object."""
+
+    def __init__(self, shapes: Shapes, host_namespaces: Sequence[int]) -> None:
+        self._shapes = shapes
+        self._host_namespaces = host_namespaces  # inode numbers, by the number of the kind
+        self._types = shapes.enum("value_type")
+        self._sources = shapes.enum("value_source")
+        self._ops = shapes.enum("match_op")
+        self._subjects = shapes.enum("subject")
+
+    def read(self, read: Read) -> bytes:
+        """A read_spec. Reads that differ only in what people call them give the same bytes."""
+        if read.steps or read.resolve:
+            raise not_yet("`resolve`")
+        if read.source not in SOURCES:
+            raise not_yet(f"values from {read.source.value.replace('_', ' ')}")
+        if read.type not in TYPES:
+            raise not_yet(f"the type `{read.type}`")
+        flags = (_USER if read.user else 0) | (_AT_RETURN if read.at_return else 0)
+        flags |= _RELATIVE if read.relative else 0
+        return self._shapes.pack(
+            "read_spec",
+            self._types[f"TYPE_{TYPES[read.type]}"],
+            self._sources[SOURCES[read.source]],
+            flags,
+            _NO_INDEX if read.size_index is None else read.size_index,
+            read.index,
+            read.size,
+            read.max_bytes,
+        )
+
+    def filter(
+        self, one: Filter, slots: Mapping[int, int], sets: Sequence[OperandSet], numbers: Mapping[int, int]
+    ) -> bytes:
+        """A filter. `slots`: a plan's slot to the hook's; `numbers`: a plan's set to the kernel's."""
+        if one.expression:
+            raise not_yet("the operator CelExpr")
+        flags = (_NEGATED if one.negated else 0) | (_SIGNED if one.signed else 0)
+        flags |= _OUTSIDE_INIT_USER_NS if one.outside_init_user_ns else 0
+        inline = self._inline(one)
+        slot = slots.get(one.slot, 0)
+        if one.subject in (Subject.NAMESPACE, Subject.CAPABILITY, Subject.CAPABILITY_CHANGE):
+            slot = one.kinds[0]
+        return self._shapes.pack(
+            "filter",
+            self._subjects[_SUBJECTS[one.subject]],
+            self._ops[_BY_OPERATOR.get(one.operator) or self._comparison(one, sets)],
+            self._ops[self._comparison(one, sets)],
+            slot,
+            slots.get(one.slot2, 0),
+            flags,
+            len(inline),
+            sum(1 << kind for kind in one.kinds),
+            0 if one.set is None else numbers[one.set],
+            0 if one.set6 is None else numbers[one.set6],
+            *inline,
+            *[0] * (FILTER_NUMBERS - len(inline)),
+        )
+
+    def _inline(self, one: Filter) -> list[int]:
+        found = [number & MASK for number in one.numbers]
+        if one.subject is Subject.NAMESPACE:
+            # The policy language's host_ns.
+            found = [number or self._host_namespaces[one.kinds[0]] for number in found]
+        turn = _SIGN if one.signed else 0
+        found += [(end & MASK) ^ turn for span in one.ranges for end in span]
+        if len(found) > FILTER_NUMBERS:
+            raise LictorError(f"a condition has more than {FILTER_NUMBERS} numbers", "split it into several selectors")
+        return found
+
+    @staticmethod
+    def _comparison(one: Filter, sets: Sequence[OperandSet]) -> str:
+        """How numbers or texts are compared."""
+        if one.set is not None and sets[one.set].kind in _BY_SET:
+            return _BY_SET[sets[one.set].kind]
+        if one.operator == "Mask":
+            return "OP_MASK"
+        return "OP_RANGE" if one.ranges else "OP_EQUAL"
+
+    def actions(self, actions: Sequence[Action]) -> tuple[int, ...]:
+        """The members of struct actions: bits, code, error, signal, rate_ns, rate_scope. None of them is Post."""
+        bits, code, error, number, rate_ns, rate_scope = _POST, _CODES[ActionKind.POST], 0, 0, 0, 0
+        for action in actions:
+            if action.kind not in _CODES:
+                raise not_yet(f"the action {action.kind.value}")
+            if action.kernel_stack or action.user_stack:
+                raise not_yet("stack traces")
+            if action.ima_hash:
+                raise not_yet("`imaHash`")
+            if action.kind in (ActionKind.SIGKILL, ActionKind.SIGNAL, ActionKind.OVERRIDE):
+                raise not_yet(f"the action {action.kind.value}")
+            code = _CODES[action.kind]
+            if action.kind is ActionKind.NO_POST:
+                bits &= ~_POST
+            if action.rate_interval_ns:
+                rate_ns, rate_scope = action.rate_interval_ns, _RATE[action.rate_scope]
+        return bits, code, error, number, rate_ns, rate_scope

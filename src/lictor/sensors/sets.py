@@ -1,0 +1,149 @@
+"""Operand sets in the kernel: equal ones of whatever policies are one, filled once, let go with the last user."""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass, field
+
+from lictor.kernel.arrays import string_key
+from lictor.policy.plan import OperandSet, SetKind
+from lictor.sensors.store import Store
+
+_MEMBER, _MARK = 1, 2  # enum string_mark
+_SIGN = 1 << 63
+_MASK = (1 << 64) - 1
+_ONE = struct.pack("<I", 1)
+
+
+@dataclass(slots=True)
+class _Filled:
+    number: int
+    users: int = 0
+    keys: list[bytes] = field(default_factory=list)
+    first: int = 0
+    count: int = 0
+
+
+class Sets:
+    """`acquire` gives a set's number; what nobody uses is emptied by `release`, after a grace period by the caller."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._filled: dict[OperandSet, _Filled] = {}
+
+    def acquire(self, operands: OperandSet) -> int:
+        found = self._filled.get(operands)
+        if found is None:
+            found = _Filled(self._store.free["sets"].take())
+            try:
+                self._fill(found, operands)
+            except BaseException:
+                self._empty(found, operands)
+                raise
+            self._filled[operands] = found
+        found.users += 1
+        return found.number
+
+    def release(self, operands: OperandSet) -> None:
+        found = self._filled[operands]
+        found.users -= 1
+        if not found.users:
+            del self._filled[operands]
+            self._empty(found, operands)
+
+    def _fill(self, found: _Filled, operands: OperandSet) -> None:
+        store = self._store
+        kind = operands.kind
+        starts = 0
+        least = 0
+        if kind is SetKind.NUMBERS:
+            found.keys = [store.shapes.pack("number_key", found.number, n & _MASK) for n in operands.numbers]
+            store.numbers.update_many([(key, _ONE) for key in found.keys])
+        elif kind is SetKind.RANGES:
+            self._fill_ranges(found, operands)
+        elif kind in (SetKind.ADDRESSES4, SetKind.ADDRESSES6):
+            self._fill_addresses(found, operands)
+        else:
+            texts = [text.encode("latin-1") for text in operands.texts]
+            if kind is SetKind.SUBSTRINGS_IGNORE_CASE:
+                texts = [text.lower() for text in texts]
+            self._fill_texts(found, kind, texts)
+            least = min(map(len, texts), default=0)
+            for text in texts:
+                starts |= 1 << text[0] if text else 0
+        words = [starts >> 64 * n & _MASK for n in range(4)]
+        packed = store.shapes.pack("operand_set", 0, found.first, found.count, least, *words)
+        store.arrays["sets"].write(found.number, packed)
+
+    def _fill_texts(self, found: _Filled, kind: SetKind, texts: list[bytes]) -> None:
+        marks = dict.fromkeys(texts, _MEMBER)
+        if kind is not SetKind.STRINGS:
+            at_end = kind is SetKind.POSTFIXES
+            lengths = sorted({len(text) for text in texts})
+            marks = search_marks(texts, lengths, at_end)
+            found.count = len(lengths)
+            found.first = self._store.free["set_lengths"].take(found.count)
+            for place, length in enumerate(lengths):
+                self._store.arrays["set_lengths"].write(found.first + place, struct.pack("<I", length))
+        seed = self._store.seed
+        pairs = [(string_key(seed, found.number, text), struct.pack("<I", mark)) for text, mark in marks.items()]
+        found.keys = [key for key, _ in pairs]
+        self._store.strings.update_many(pairs)
+
+    def _fill_ranges(self, found: _Filled, operands: OperandSet) -> None:
+        turn = _SIGN if operands.signed else 0
+        found.count = len(operands.ranges)
+        found.first = self._store.free["set_ranges"].take(found.count)
+        for place, (least, greatest) in enumerate(operands.ranges):
+            packed = self._store.shapes.pack("number_range", (least & _MASK) ^ turn, (greatest & _MASK) ^ turn)
+            self._store.arrays["set_ranges"].write(found.first + place, packed)
+
+    def _fill_addresses(self, found: _Filled, operands: OperandSet) -> None:
+        six = operands.kind is SetKind.ADDRESSES6
+        table = self._store.addresses6 if six else self._store.addresses4
+        for address, length in operands.networks:
+            packed = address.to_bytes(16 if six else 4, "big")
+            key = self._store.shapes.pack("address6_key" if six else "address4_key", 32 + length, found.number, packed)
+            found.keys.append(key)
+            table.update(key, _ONE)
+
+    def _empty(self, found: _Filled, operands: OperandSet) -> None:
+        store = self._store
+        table = {
+            SetKind.NUMBERS: store.numbers,
+            SetKind.ADDRESSES4: store.addresses4,
+            SetKind.ADDRESSES6: store.addresses6,
+        }.get(operands.kind, store.strings)
+        for key in found.keys:
+            table.delete(key)
+        if found.count:
+            store.free["set_ranges" if operands.kind is SetKind.RANGES else "set_lengths"].give(
+                found.first, found.count
+            )
+        store.free["sets"].give(found.number)
+
+
+def search_marks(texts: list[bytes], lengths: list[int], at_end: bool) -> dict[bytes, int]:
+    """What the search by halves over `lengths` must find on its way to each text (bpf/match/strings.h).
+
+    Part of a text -> whether a text is a beginning (an end) of it.
+    """
+
+    def part(text: bytes, length: int) -> bytes:
+        return text[len(text) - length :] if at_end else text[:length]
+
+    marks = dict.fromkeys(texts, _MEMBER)
+    whole = set(texts)
+    for text in texts:
+        low, high = 0, len(lengths)
+        while low < high:
+            middle = (low + high) // 2
+            if lengths[middle] > len(text):
+                high = middle
+                continue
+            mark = part(text, lengths[middle])
+            if mark not in marks:
+                known = any(part(mark, one) in whole for one in lengths[:middle])
+                marks[mark] = _MEMBER if known else _MARK
+            low = middle + 1
+    return marks

@@ -1,0 +1,166 @@
+"""Every kind of hook: one policy, one trigger, the events."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from engine import Bench
+from live import POST, Row, check, file_arg, rows, run
+
+from lictor.policy.machine import Machine
+
+pytestmark = pytest.mark.kernel
+NO_FENTRY = ("fentry", "fexit")
+NO_MULTI = (*NO_FENTRY, "kprobe.multi")
+ONLY_NUMBERS = (*NO_MULTI, "kprobe", "kretprobe")
+
+PERMISSION = """
+        kprobes:
+        - call: security_file_permission
+          syscall: false
+          return: true
+          args: [{index: 0, type: file}, {index: 1, type: int}]
+          returnArg: {index: 0, type: int}
+          selectors:
+          - matchArgs:
+            - {index: 0, operator: Equal, values: [DIR/wanted]}
+            - {index: 1, operator: Equal, values: ["4"]}
+        """
+LSEEK = """
+        kprobes:
+        - call: sys_lseek
+          return: true
+          args: [{index: 0, type: int}, {index: 1, type: int64}]
+          returnArg: {index: 0, type: int64}
+          selectors: [{matchArgs: [{index: 1, operator: Equal, values: ["4711"]}]}]
+        """
+LIST = """
+        lists: [{name: seekers, type: syscalls, values: [sys_lseek, sys_close]}]
+        kprobes:
+        - call: list:seekers
+          args: [{index: 0, type: int}]
+          selectors: [{matchPIDs: [{operator: In, values: [SELF]}]}]
+        """
+
+
+def read_wanted(directory: Path) -> None:
+    for name in ("other", "wanted"):
+        fd = os.open(directory / name, os.O_RDONLY)
+        os.read(fd, 1)
+        os.close(fd)
+
+
+def seek(directory: Path) -> None:
+    fd = os.open(directory / "wanted", os.O_RDONLY)
+    os.lseek(fd, 4711, os.SEEK_SET)
+    os.lseek(fd, 4712, os.SEEK_SET)
+    os.close(fd)
+
+
+def seek_and_close(directory: Path) -> None:
+    fd = os.open(directory / "wanted", os.O_RDONLY)
+    os.lseek(fd, 1, os.SEEK_SET)
+    os.close(fd)
+
+
+def permission(directory: Path) -> list[dict[str, object]]:
+    return [
+        {
+            "function_name": "security_file_permission",
+            "args": [file_arg(directory / "wanted"), {"int_arg": 4}],
+            "return": {"int_arg": 0},
+            "return_action": POST,
+        }
+    ]
+
+
+def sought(_directory: Path) -> list[dict[str, object]]:
+    return [
+        {
+            "function_name": lambda name: name.endswith("sys_lseek"),
+            "args": [{"int_arg": lambda fd: fd > 2}, {"long_arg": "4711"}],
+            "return": {"long_arg": "4711"},
+        }
+    ]
+
+
+def listed(_directory: Path) -> list[dict[str, object]]:
+    return [{"function_name": lambda name, which=which: name.endswith(which)} for which in ("sys_lseek", "sys_close")]
+
+
+ROWS = [
+    Row(
+        "lsm",
+        """
+        lsmhooks:
+        - hook: file_open
+          message: opened
+          tags: [observability.file]
+          args: [{index: 0, type: file}]
+          selectors:
+          - matchArgs: [{index: 0, operator: Prefix, values: [DIR/wan, /nowhere]}]
+        """,
+        read_wanted,
+        lambda d: [
+            {
+                "function_name": "file_open",
+                "args": [file_arg(d / "wanted")],
+                "message": "opened",
+                "tags": ["observability.file"],
+                "action": POST,
+                "policy_name": "row",
+            }
+        ],
+        ("lsm",),
+    ),
+    Row("fentry and fexit", PERMISSION, read_wanted, permission, ("fentry",)),
+    Row("kprobe and kretprobe", PERMISSION, read_wanted, permission, ("kprobe",), NO_MULTI),
+    Row("syscall by function", LSEEK, seek, sought, ("kprobe",)),
+    Row("syscall by kprobe", LSEEK, seek, sought, ("kprobe",), NO_MULTI),
+    Row("syscall by number", LSEEK, seek, sought, ("raw_tp",), ONLY_NUMBERS),
+    Row("list by kprobe.multi", LIST, seek_and_close, listed, ("kprobe.multi",), NO_FENTRY),
+    Row("list by kprobes", LIST, seek_and_close, listed, ("kprobe",), NO_MULTI),
+    Row("list by number", LIST, seek_and_close, listed, ("raw_tp",), ONLY_NUMBERS),
+    Row(
+        "tracepoint",
+        """
+        tracepoints:
+        - subsystem: sched
+          event: sched_process_exec
+          args: [{index: 4, type: data_loc}, {index: 5, type: int}]
+          selectors: [{matchArgs: [{index: 4, operator: Equal, values: [/bin/true]}]}]
+        """,
+        lambda _: run("/bin/true"),
+        lambda _: [{"subsys": "sched", "event": "sched_process_exec", "args": [{"string_arg": "/bin/true"}, {}]}],
+        ("tracepoint",),
+        everyone=True,
+    ),
+    Row(
+        "raw tracepoint",
+        """
+        tracepoints:
+        - subsystem: sched
+          event: sched_process_exec
+          raw: true
+          args: [{index: 2, type: linux_binprm}]
+          selectors: [{matchArgs: [{index: 2, operator: Postfix, values: [/true]}]}]
+        """,
+        lambda _: run("/bin/true"),
+        lambda _: [
+            {"args": [{"linux_binprm_arg": {"path": lambda p: p.endswith("/true"), "permission": "-rwxr-xr-x"}}]}
+        ],
+        everyone=True,
+    ),
+]
+
+
+@rows(ROWS)
+def test_hook(row: Row, bench: Bench, machine: Machine, place: Path) -> None:
+    check(row, bench, machine, place)
+
+
+def test_a_hook_without_selectors_posts_every_call(bench: Bench, machine: Machine, place: Path) -> None:
+    row = Row("all", LSEEK.partition("selectors")[0], seek, lambda _: [{}, {}])
+    check(row, bench, machine, place)

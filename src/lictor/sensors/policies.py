@@ -65,8 +65,11 @@ class Loaded:
 
 @dataclass(frozen=True, slots=True)
 class SelectorStats:
-    """What a selector counted. `hook` is its place among the plan's hooks, `selector` among the hook's rules: matches, events posted, held back by a rate limit, lost for want of room in the ring,
-    not enforced because of monitor mode, and values that could not be read."""
+    """What a selector counted. `hook` is its place among the plan's hooks, `selector` its own among the hook's rules.
+
+    Matches, events posted, held back by a rate limit, lost for want of room in the ring, not enforced because of
+    monitor mode, and values that could not be read.
+    """
 
     hook: int
     selector: int

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True, slots=True)
 class Operation:
     """`lsm`: hooks of the security modules, the best first; `syscalls`: every call that does it, 32-bit ABI alike.
 
-    `outside`: its effect reaches beyond the process, so that killing the process afterwards does not undo it. `uring`:
-    io_uring does it without the system call. `cgroup`: attach types that can deny it; `bypass`: what else is known to
-    get around a rule, whatever the hook.
+    `outside`: its effect reaches beyond the thread that does it (other threads share memory and descriptors), so that
+    killing the process afterwards may come too late. `uring`: io_uring does it without the system call. `cgroup`:
+    attach types that can deny it. `also`: LSM hooks that must deny as well, or the effect can be had through them.
+    `bypass`: what else is known to get around a rule, whatever the hook.
     """
 
     name: str
@@ -20,6 +21,7 @@ class Operation:
     outside: bool = True
     uring: bool = False
     cgroup: tuple[str, ...] = ()
+    also: tuple[str, ...] = ()
     bypass: tuple[str, ...] = ()
 
 
@@ -46,16 +48,17 @@ _ROWS = (
         (
             "read", "pread64", "readv", "preadv", "preadv2", "sendfile", "splice", "copy_file_range", "mmap",
         ),
-        outside=False,
         uring=True,
-        bypass=("memory-mapped files",),
+        also=("mmap_file",),
+        bypass=("files that are mapped already",),
     ),
     Operation(
         "write",
         ("file_permission",),
         ("write", "pwrite64", "writev", "pwritev", "pwritev2", "sendfile", "splice", "copy_file_range", "mmap"),
         uring=True,
-        bypass=("memory-mapped files",),
+        also=("mmap_file",),
+        bypass=("files that are mapped already",),
     ),
     Operation(
         "truncate",
@@ -78,21 +81,31 @@ _ROWS = (
         ("setxattr", "lsetxattr", "fsetxattr", "setxattrat"),
         uring=True,
     ),
-    Operation("map", ("mmap_file",), ("mmap", "remap_file_pages"), outside=False),
-    Operation("protect", ("file_mprotect",), ("mprotect", "pkey_mprotect"), outside=False),
-    Operation("mount", ("sb_mount", "move_mount"), ("mount", "move_mount", "open_tree", "fsmount", "mount_setattr")),
+    Operation("map", ("mmap_file",), ("mmap", "remap_file_pages")),
+    Operation("protect", ("file_mprotect",), ("mprotect", "pkey_mprotect")),
+    Operation(
+        "mount",
+        ("sb_mount", "move_mount"),
+        ("mount", "move_mount", "open_tree", "fsmount", "mount_setattr"),
+        also=("sb_mount", "move_mount"),
+    ),
     Operation("unmount", ("sb_umount",), ("umount2",)),
     Operation("pivot_root", ("sb_pivotroot",), ("pivot_root",)),
-    Operation("chroot", ("path_chroot",), ("chroot",), outside=False),
+    Operation("chroot", ("path_chroot",), ("chroot",)),
     Operation("ptrace", ("ptrace_access_check", "ptrace_traceme"), ("ptrace", "process_vm_readv", "process_vm_writev")),
-    Operation("load module", ("kernel_read_file", "kernel_load_data"), ("init_module", "finit_module")),
+    Operation(
+        "load module",
+        ("kernel_read_file", "kernel_load_data"),
+        ("init_module", "finit_module"),
+        also=("kernel_read_file", "kernel_load_data"),
+    ),
     Operation("bpf", ("bpf", "bpf_prog", "bpf_map"), ("bpf",)),
     Operation("kexec", ("kernel_load_data", "kernel_read_file"), ("kexec_load", "kexec_file_load")),
     Operation("setuid", ("task_fix_setuid",), ("setuid", "setreuid", "setresuid", "setfsuid"), outside=False),
     Operation("setgid", ("task_fix_setgid",), ("setgid", "setregid", "setresgid", "setfsgid"), outside=False),
     Operation("capset", ("capset",), ("capset",), outside=False),
     Operation("create user namespace", ("userns_create",), ("unshare", "clone", "clone3"), outside=False),
-    Operation("enter namespace", (), ("setns", "unshare", "clone", "clone3"), outside=False),
+    Operation("change namespace", (), ("setns", "unshare", "clone", "clone3"), outside=False),
     Operation("set clock", ("settime",), ("clock_settime", "settimeofday", "adjtimex", "clock_adjtime")),
     Operation("signal", ("task_kill",), ("kill", "tkill", "tgkill", "pidfd_send_signal", "rt_sigqueueinfo")),
     Operation("control device", ("file_ioctl",), ("ioctl",), uring=False, bypass=(_OPEN_FILES,)),
@@ -102,7 +115,8 @@ _ROWS = (
         ("connect",),
         uring=True,
         cgroup=("connect4", "connect6"),
-        bypass=("sendto and sendmsg with MSG_FASTOPEN", "sockets that are connected already", _PACKETS),
+        also=("socket_sendmsg",),  # with MSG_FASTOPEN sending connects
+        bypass=("sockets that are connected already", _PACKETS),
     ),
     Operation(
         "send",
@@ -112,11 +126,11 @@ _ROWS = (
         cgroup=("sendmsg4", "sendmsg6"),
         bypass=(_PACKETS,),
     ),
-    Operation("receive", ("socket_recvmsg",), ("recvfrom", "recvmsg", "recvmmsg", "read", "readv"), False, True),
+    Operation("receive", ("socket_recvmsg",), ("recvfrom", "recvmsg", "recvmmsg", "read", "readv"), uring=True),
     Operation("bind", ("socket_bind",), ("bind",), uring=True, cgroup=("bind4", "bind6")),
     Operation("listen", ("socket_listen",), ("listen",), uring=True),
     Operation("accept", ("socket_accept",), ("accept", "accept4"), uring=True),
-    Operation("create socket", ("socket_create",), ("socket", "socketpair"), False, True, cgroup=("sock_create",)),
+    Operation("create socket", ("socket_create",), ("socket", "socketpair"), uring=True, cgroup=("sock_create",)),
 )  # fmt: skip
 
 OPERATIONS = {row.name: row for row in _ROWS}
@@ -127,9 +141,12 @@ for _row in sorted(_ROWS, key=lambda row: not row.outside):  # of two that share
         BY_LSM.setdefault(_hook, _row)
     for _call in _row.syscalls:
         BY_SYSCALL.setdefault(_call, _row)
+# The hook is told in an argument which of the two it is.
+BY_LSM["file_permission"] = replace(OPERATIONS["write"], name="read or write")
 BY_SYSCALL |= {
     "mmap": OPERATIONS["map"], "open": OPERATIONS["open"], "openat": OPERATIONS["open"],
     "openat2": OPERATIONS["open"], "creat": OPERATIONS["open"], "write": OPERATIONS["write"],
     "writev": OPERATIONS["write"], "sendfile": OPERATIONS["write"], "splice": OPERATIONS["write"],
     "copy_file_range": OPERATIONS["write"], "unlinkat": OPERATIONS["unlink"],
+    "unshare": OPERATIONS["change namespace"],
 }  # fmt: skip

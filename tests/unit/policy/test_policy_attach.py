@@ -125,6 +125,24 @@ def test_members(compile_spec: Compile, machine: Machine) -> None:
     assert (found[4].source, found[4].index, found[4].steps) == (Source.REGISTER, register.offset, ())
 
 
+def test_a_path_that_ends_at_a_pointer(compile_spec: Compile) -> None:
+    spec = """
+  lsmhooks:
+  - hook: socket_sendmsg
+    args:
+    - {index: 1, type: sockaddr, resolve: msg_name}
+    - {index: 1, type: uint64, resolve: msg_name}
+    - {index: 0, type: sock, resolve: sk}
+    - {index: 0, type: uint64, resolve: sk}
+"""
+    assert [[step.dereference for step in read.steps] for read in reads(compile_spec, spec)] == [
+        [True],
+        [False],
+        [True],
+        [False],
+    ]
+
+
 def test_fields_of_records(compile_spec: Compile) -> None:
     spec = """
   tracepoints:

@@ -155,7 +155,7 @@ def test_words_of_older_versions(compile_spec: Compile, spec: str, code: str, he
 
 def test_a_kill_without_a_denial(compile_spec: Compile) -> None:
     spec = SELECTORS.replace("- call: ", "- call: §") + "    - matchActions: [{action: Sigkill}]"
-    wrong(compile_spec, spec, "kill-without-deny", "`write` may still happen", "Override")
+    wrong(compile_spec, spec, "kill-without-deny", "`read or write` may still happen", "Override")
 
 
 def test_everything_is_said_at_once(compile_spec: Compile) -> None:

@@ -9,7 +9,7 @@ import pytest
 from lictor.host.facts import Preemption
 from lictor.policy.compile import Compiled
 from lictor.policy.machine import Machine
-from lictor.policy.plan import AttachKind, Enforcement, Guarantee, Mode
+from lictor.policy.plan import AttachKind, Enforcement, Guarantee, Mode, Source
 
 Compile = Callable[..., Compiled]
 Without = Callable[..., Machine]
@@ -95,7 +95,7 @@ def test_the_callers_memory_can_be_raced(compile_spec: Compile) -> None:
         ("file_permission", "{action: Sigkill}", Guarantee.KILLED_MAY_HAVE_HAPPENED),
         ("socket_connect", "{action: Sigkill}", Guarantee.KILLED_MAY_HAVE_HAPPENED),
         ("socket_connect", "{action: Signal, argSig: 15}", Guarantee.BEST_EFFORT),
-        ("socket_connect", "{action: Override, argError: -1}", Guarantee.PREVENTED),
+        ("socket_bind", "{action: Override, argError: -1}", Guarantee.PREVENTED),
     ],
 )
 def test_signals(compile_spec: Compile, hook: str, action: str, guarantee: Guarantee) -> None:
@@ -148,6 +148,57 @@ def test_the_network_on_a_locked_down_kernel(compile_spec: Compile, without: Wit
         (AttachKind.CGROUP, "connect4"),
         (AttachKind.CGROUP, "connect6"),
     ]
+
+
+CONNECT = """
+  - hook: socket_connect
+    args: [{index: 1, type: sockaddr}]
+    selectors:
+    - matchArgs: [{index: 1, operator: SPort, values: ["25"]}]
+      matchActions: [{action: Override, argError: -1}]
+"""
+SEND = CONNECT.replace("socket_connect", "socket_sendmsg").replace("sockaddr}", "sockaddr, resolve: msg_name}")
+
+
+def test_a_way_that_is_left_open_weakens_the_promise(compile_spec: Compile) -> None:
+    alone = compile_spec("\n  lsmhooks:" + CONNECT)
+    assert promise(alone).guarantee is Guarantee.BEST_EFFORT
+    assert "`socket_sendmsg`" in promise(alone).reason
+    assert "hook `socket_sendmsg` too" in alone.diagnostics[0].hint
+    both = compile_spec("\n  lsmhooks:" + CONNECT + SEND)
+    assert promise(both).guarantee is Guarantee.PREVENTED
+    assert both.diagnostics == ()
+
+
+def test_what_cgroup_programs_present(compile_spec: Compile, without: Without) -> None:
+    locked = without("lsm", "fentry", "fmod_ret", "kprobe", "bpf_override_return")
+    plan = compile_spec("\n  lsmhooks:" + CONNECT + SEND, locked).plan
+    assert plan is not None
+    connect, send = plan.hooks
+    assert [one.target for one in send.attaches] == ["sendmsg4", "sendmsg6"]
+    assert (send.reads[0].index, send.reads[0].steps) == (1, ())
+    assert (connect.reads[0].index, connect.reads[0].steps) == (1, ())
+    call = "\n  kprobes:\n" + CONNECT.replace("hook: socket_connect", "call: sys_connect")
+    read = compile_spec(call, locked).plan.hooks[0].reads[0]  # type: ignore[union-attr]
+    assert (read.source, read.index, read.user) == (Source.ARGUMENT, 1, False)
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        "  - hook: socket_sendmsg\n    " + OVERRIDE,
+        CONNECT.replace("socket_connect", "socket_create")
+        .replace("index: 1, type: sockaddr", "index: 1, type: int")
+        .replace("index: 1", "index: 0")
+        .replace("SPort", "Equal")
+        .replace("25", "17"),
+        CONNECT.replace("socket_connect", "socket_listen"),
+        CONNECT.replace("index: 1, type: sockaddr", "index: 2, type: int, resolve: x").replace("SPort", "Equal"),
+    ],
+)
+def test_what_cgroup_programs_do_not_see(compile_spec: Compile, without: Without, spec: str) -> None:
+    locked = without("lsm", "fentry", "fmod_ret", "kprobe", "bpf_override_return")
+    assert compile_spec("\n  lsmhooks:\n" + spec, locked).plan is None
 
 
 def test_enforcers(compile_spec: Compile, without: Without) -> None:

@@ -15,6 +15,7 @@ def everything(draft: Draft, hook: HookDraft) -> tuple[str, ...]:
     """All of it."""
     known = deny.operation(hook)
     found = [*(known.bypass if known else ()), *other_calls(draft, hook, known)]
+    found += [f"what `{name}` sees" for name in other_hooks(draft, hook, known)]
     if compares_paths(hook):
         found.append("hard links and bind mounts, which give a file another path")
     return tuple(dict.fromkeys(found))
@@ -36,6 +37,14 @@ def other_calls(draft: Draft, hook: HookDraft, known: Operation | None) -> list[
     if known and known.uring and machine.has_syscall(native, "io_uring_setup"):
         found.append("io_uring")
     return found
+
+
+def other_hooks(draft: Draft, hook: HookDraft, known: Operation | None) -> list[str]:
+    """LSM hooks that must deny as well, and do not, if the hook is one of the security modules'."""
+    if known is None or hook.kind is HookKind.SYSCALL or hook.kind is HookKind.TRACEPOINT:
+        return []
+    denied = {deny.lsm_name(one) for one in draft.live() if deny.denies(one)}
+    return [name for name in known.also if name not in denied and draft.machine.lsm_hook(name)]
 
 
 def compares_paths(hook: HookDraft) -> bool:

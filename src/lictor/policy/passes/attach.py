@@ -11,7 +11,7 @@ from lictor.catalog.operations import BY_LSM, BY_SYSCALL
 from lictor.policy import document
 from lictor.policy.draft import Draft, HookDraft
 from lictor.policy.passes import deny
-from lictor.policy.plan import ActionKind, Attach, AttachKind, Purpose
+from lictor.policy.plan import Attach, AttachKind, Purpose
 
 _FEW = 8  # with more functions, one program for all of them is worth more than a cheap one for each
 _FAMILIES = {
@@ -33,12 +33,8 @@ def run(draft: Draft) -> None:
             hook.broken = True
 
 
-def denies(hook: HookDraft) -> bool:
-    return any(action.kind is ActionKind.OVERRIDE for rule in hook.rules for action in rule.actions)
-
-
 def _function(draft: Draft, hook: HookDraft) -> tuple[Attach, ...]:
-    if denies(hook):
+    if deny.denies(hook):
         entry = deny.choose(draft, hook)
         if entry:
             return (*entry, *_returns(draft, hook, entry[0].kind))

@@ -3,15 +3,42 @@ between two programs of which one may be skipped."""
 
 from __future__ import annotations
 
+import dataclasses
+
+import msgspec
+
 from lictor.catalog.hooks import HookKind
 from lictor.catalog.operations import BY_LSM, BY_SYSCALL, Operation
-from lictor.policy.draft import Draft, HookDraft
-from lictor.policy.plan import Attach, AttachKind
+from lictor.policy.draft import Draft, HookDraft, Value
+from lictor.policy.plan import ActionKind, Attach, AttachKind, Source
 
 _SECURITY = "security_"
 # The kernel's function has another name than its LSM hook.
-_HOOK_OF_FUNCTION = {"bprm_check": "bprm_check_security", "sb_pivotroot": "sb_pivotroot"}
-_OF_CGROUP = frozenset(("sockaddr", "sock", "socket", "int", "int32", "sint32", "uint32"))
+_HOOK_OF_FUNCTION = {"bprm_check": "bprm_check_security"}
+# What cgroup programs can stand in for: (written index, `resolve`) → the argument that they present in its place.
+_ADDRESS = {(0, ""): 0, (1, ""): 1, (2, ""): 2}
+_OF_CGROUP = {
+    "socket_connect": _ADDRESS,
+    "socket_bind": _ADDRESS,
+    "socket_sendmsg": {(0, ""): 0, (1, "msg_name"): 1},
+    "socket_create": {(0, ""): 0, (1, ""): 1, (2, ""): 2},
+    "connect": {(1, ""): 1, (2, ""): 2},
+    "bind": {(1, ""): 1, (2, ""): 2},
+    "sendto": {(4, ""): 1},
+    "socket": {(0, ""): 0, (2, ""): 2},
+}
+_INTERNET = (2, 10)  # the families whose sockets run cgroup programs
+
+
+def denies(hook: HookDraft) -> bool:
+    """It has a selector that denies."""
+    return any(action.kind is ActionKind.OVERRIDE for rule in hook.rules for action in rule.actions)
+
+
+def lsm_name(hook: HookDraft) -> str:
+    """The LSM hook that a hook is on, or that its function calls."""
+    bare = hook.function.removeprefix(_SECURITY)
+    return _HOOK_OF_FUNCTION.get(bare, bare)
 
 
 def operation(hook: HookDraft) -> Operation | None:
@@ -22,8 +49,7 @@ def operation(hook: HookDraft) -> Operation | None:
         return BY_LSM.get(hook.function)
     if hook.kind is HookKind.TRACEPOINT:
         return BY_SYSCALL.get(hook.function.partition("/sys_enter_")[2])
-    bare = hook.function.removeprefix(_SECURITY)
-    return BY_LSM.get(_HOOK_OF_FUNCTION.get(bare, bare)) if hook.function.startswith(_SECURITY) else None
+    return BY_LSM.get(lsm_name(hook)) if hook.function.startswith(_SECURITY) else None
 
 
 def choose(draft: Draft, hook: HookDraft) -> tuple[Attach, ...]:
@@ -70,8 +96,7 @@ def ways(draft: Draft, hook: HookDraft) -> list[tuple[AttachKind, str, str, str]
 
 def _by_lsm(draft: Draft, hook: HookDraft) -> tuple[AttachKind, str, str, str]:
     """The LSM hook that a `security_…` function calls, if it has the same arguments."""
-    bare = hook.function.removeprefix(_SECURITY)
-    name = _HOOK_OF_FUNCTION.get(bare, bare)
+    name = lsm_name(hook)
     prototype = draft.machine.lsm_hook(name)
     lack = draft.machine.lacks("lsm")
     if not lack and prototype is None:
@@ -87,15 +112,40 @@ def _by_lsm(draft: Draft, hook: HookDraft) -> tuple[AttachKind, str, str, str]:
 
 
 def by_cgroup(draft: Draft, hook: HookDraft, why: str) -> tuple[Attach, ...]:
-    """cgroup programs in place of a network hook, if they can read what the policy reads."""
+    """cgroup programs in place of a network hook, if they can see what the policy looks at. Then the hook's values are
+    read from what these programs present."""
     found = operation(hook)
     if found is None or not found.cgroup or draft.machine.lacks("cgroup/connect") or hook.returns:
         return ()
-    first = 1 if hook.kind is HookKind.SYSCALL else 0  # a descriptor means nothing there
-    if any(value.row.name not in _OF_CGROUP or value.read.index < first for value in hook.values):
+    known = _OF_CGROUP.get(hook.syscall if hook.kind is HookKind.SYSCALL else lsm_name(hook), {})
+    values = [_presented(value, known) for value in hook.values]
+    unseen = {"create socket": _is_foreign, "send": _is_connected}.get(found.name)
+    if None in values or (unseen and unseen(hook)):
         return ()
+    hook.values = tuple(value for value in values if value is not None)
     reason = f"cgroup programs see IPv4 and IPv6 before they act; others cannot be had ({why})"
     return tuple(Attach(kind=AttachKind.CGROUP, target=target, reason=reason) for target in found.cgroup)
+
+
+def _presented(value: Value, known: dict[tuple[int, str], int]) -> Value | None:
+    argument = known.get((value.part.index, value.part.resolve))
+    if argument is None or value.field != "args":
+        return None
+    read = msgspec.structs.replace(value.read, source=Source.ARGUMENT, index=argument, steps=(), size=0, user=False)
+    return dataclasses.replace(value, read=read)
+
+
+def _is_foreign(hook: HookDraft) -> bool:
+    """It asks for new sockets of other families than IPv4 and IPv6: those run no cgroup programs."""
+    slots = {value.read.slot for value in hook.values if value.part.index == 0}
+    filters = [one for rule in hook.rules for one in rule.filters if one.operator == "Equal" and one.slot in slots]
+    return any(number not in _INTERNET for one in filters for number in one.numbers)
+
+
+def _is_connected(hook: HookDraft) -> bool:
+    """It denies whatever the address: what connected sockets send runs no cgroup programs."""
+    slots = {value.read.slot for value in hook.values if value.part.resolve == "msg_name" or value.part.index == 4}
+    return not all(any(one.slot in slots for one in rule.filters) for rule in hook.rules)
 
 
 def _hint(draft: Draft, hook: HookDraft) -> str:

@@ -111,9 +111,14 @@ def _racy(hook: HookDraft, rule: Rule) -> str:
 
 
 def _other_ways(draft: Draft, hook: HookDraft) -> str:
-    """A system call is denied, what it does is not."""
-    others = around.other_calls(draft, hook, deny.operation(hook))
-    return f"the same can be done by {', or by '.join(others)}" if others else ""
+    """One way is denied, others to the same effect are not."""
+    known = deny.operation(hook)
+    others = around.other_calls(draft, hook, known)
+    if others:
+        return f"the same can be done by {', or by '.join(others)}"
+    hooks = around.other_hooks(draft, hook, known)
+    named = " and ".join(f"`{name}`" for name in hooks)
+    return f"the same can be done through {named}, which the policy does not deny" if hooks else ""
 
 
 def _of_signal(hook: HookDraft, actions: tuple[Action, ...], ways: tuple[str, ...]) -> Enforcement:
@@ -122,7 +127,7 @@ def _of_signal(hook: HookDraft, actions: tuple[Action, ...], ways: tuple[str, ..
         reason = "the program may catch or ignore the signal"
         return Enforcement(method=None, guarantee=Guarantee.BEST_EFFORT, reason=reason, bypasses=ways)
     if known is not None and not known.outside:
-        reason = f"`{known.name}` has no effect outside the process, which does not return from it"
+        reason = f"`{known.name}` has no effect beyond the thread, which does not return from it"
         return Enforcement(method=None, guarantee=Guarantee.KILLED_BEFORE_RETURN, reason=reason, bypasses=ways)
     reason = "the signal acts when the process returns to user space"
     return Enforcement(method=None, guarantee=Guarantee.KILLED_MAY_HAVE_HAPPENED, reason=reason, bypasses=ways)
@@ -152,7 +157,8 @@ def _report(draft: Draft, hook: HookDraft, found: Enforcement) -> None:
     elif found.guarantee is Guarantee.BEST_EFFORT and found.method is AttachKind.FMOD_RET and draft.machine.preemptible:
         weak(draft, hook, found)
     elif found.guarantee is Guarantee.BEST_EFFORT and found.method in _METHODS:
-        hint = around.lsm_hint(draft, deny.operation(hook))
+        missing = around.other_hooks(draft, hook, deny.operation(hook))
+        hint = around.lsm_hint(draft, deny.operation(hook)) if not missing else f"hook `{missing[0]}` too"
         message = f"`{hook.function}` is denied as a best effort: {found.reason}"
         problems.add("weak-guarantee", hook.at, message, hint=hint)
 

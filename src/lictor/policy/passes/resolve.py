@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from lictor.catalog.hooks import HookKind
+from lictor.catalog.types import TypeRow
 from lictor.errors import LictorError
 from lictor.policy import document
 from lictor.policy.diagnostics import did_you_mean, one_of
@@ -74,9 +75,12 @@ def _of_program(draft: Draft, hook: HookDraft, part: document.Argument) -> CType
 
 
 def _steps(found: Walk) -> tuple[Step, ...]:
-    """A path that ends at a pointer to a struct or to text is followed once more: that is the value."""
-    steps = [Step(offset=hop.offset, dereference=hop.dereference) for hop in found.hops]
-    target = found.type.target if found.type.is_pointer else None
-    if target is not None and (target.is_struct or target.is_char):
-        steps[-1] = Step(offset=steps[-1].offset, dereference=True)
-    return tuple(steps)
+    return tuple(Step(offset=hop.offset, dereference=hop.dereference) for hop in found.hops)
+
+
+def ended(steps: tuple[Step, ...], ctype: CType | None, row: TypeRow) -> tuple[Step, ...]:
+    """A path that ends at a pointer is followed once more, unless the pointer itself is wanted, as a number."""
+    wanted = row.bits and not row.structs
+    if not steps or ctype is None or not ctype.is_pointer or wanted:
+        return steps
+    return (*steps[:-1], Step(offset=steps[-1].offset, dereference=True))

@@ -12,7 +12,7 @@ from lictor.policy.diagnostics import one_of
 from lictor.policy.draft import Draft, HookDraft, Value
 from lictor.policy.passes import origins
 from lictor.policy.passes.origins import Origin
-from lictor.policy.passes.resolve import follow
+from lictor.policy.passes.resolve import ended, follow
 from lictor.policy.plan import Read
 
 MAX_BYTES, MAX_DATA_BYTES, MAX_STRING = 4096, 327_360, 4096
@@ -53,7 +53,7 @@ def _value(draft: Draft, hook: HookDraft, field: str, number: int, part: documen
         index=origin.index,
         written_index=part.index,
         size=origin.ctype.size if origin.steps and origin.ctype and row.bits else origin.size,
-        steps=origin.steps,
+        steps=ended(origin.steps, origin.ctype, row),
         size_index=_size_index(draft, hook, field, part, row),
         bits=origin.bits,
         shift=origin.shift,

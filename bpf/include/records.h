@@ -63,6 +63,7 @@ enum process_flag {
 	PROCESS_EXITED = 16,    /* its exit was reported */
 	PROCESS_TOMBSTONE = 32, /* user space removes the table entry, see process/exit.h */
 	PROCESS_UNKNOWN = 64,   /* was not in the table: the key is its birth time */
+	PROCESS_UNTOLD = 128,   /* throttled since its birth: no record tells of it, see process/throttle.h */
 };
 
 enum exec_flag {

@@ -11,6 +11,7 @@
 #include "process/scratch.h"
 #include "read/path.h"
 #include "process/table.h"
+#include "process/throttle.h"
 
 /* Bytes of arguments and environment taken per exec; beyond it they are cut and flagged. */
 const volatile u32 max_argument_bytes = 131072;
@@ -366,6 +367,15 @@ static __always_inline void on_exec(struct task_struct *task, struct linux_binpr
 	__builtin_memset(s->exec.chained_len, 0, sizeof(s->exec.chained_len));
 	s->exec.env_total = 0;
 	fill_identity(s, task, now, &told);
+	if (throttled(task, now)) {
+		release_slot(s);
+		return;
+	}
+	if (cgroup_rate_events) {
+		entry = find_process(task->tgid);
+		if (entry)
+			entry->flags &= ~PROCESS_UNTOLD;
+	}
 	read_credentials(&s->exec.cred, task);
 	read_namespaces(&s->exec.ns, task);
 	s->exec.session = session_of(task);

@@ -11,6 +11,7 @@
 
 #include "lib/emit.h"
 #include "process/table.h"
+#include "process/throttle.h"
 
 static __always_inline u32 exit_code_of(struct task_struct *task)
 {
@@ -41,6 +42,10 @@ static __always_inline void on_exit(struct task_struct *task)
 		record.header.key.ktime = entry->ktime;
 		record.parent = entry->parent;
 		record.flags = entry->flags;
+		if (alone && untold(task, record.flags, now)) {
+			bpf_map_delete_elem(&process_table, &tgid);
+			return;
+		}
 		if (alone)
 			bpf_map_delete_elem(&process_table, &tgid);
 		else

@@ -5,6 +5,7 @@
 
 #include "lib/emit.h"
 #include "process/table.h"
+#include "process/throttle.h"
 
 static __always_inline void on_fork(struct task_struct *child)
 {
@@ -12,6 +13,7 @@ static __always_inline void on_fork(struct task_struct *child)
 	struct process_entry *above, entry = {};
 	struct clone_record record;
 	u32 inum, level;
+	bool held_back;
 	u64 now;
 
 	if (child->pid != child->tgid)
@@ -34,9 +36,12 @@ static __always_inline void on_fork(struct task_struct *child)
 	read_pid(child, &record.nspid, &inum, &level);
 	if (level && record.nspid == 1)
 		entry.flags |= PROCESS_IN_INIT_TREE;
+	held_back = throttled(child, now);
+	if (held_back)
+		entry.flags |= PROCESS_UNTOLD;
 	store_process(child->tgid, &entry);
 
-	if (!begin_record(&record.header, sizeof(record), RECORD_CLONE, RING_PRIORITY, now))
+	if (held_back || !begin_record(&record.header, sizeof(record), RECORD_CLONE, RING_PRIORITY, now))
 		return;
 	record.header.key.ktime = entry.ktime;
 	record.header.key.tgid = child->tgid;

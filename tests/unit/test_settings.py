@@ -79,6 +79,8 @@ def test_hidden_files_and_directories_are_no_settings(machine: Path) -> None:
         ("log-level: loud", "log-level is 'loud': use error, warn"),
         ("cluster-name: {a: b}", "it must be a text"),
         ("export-file-perm: 999", "octal"),
+        ("cgroup-rate: often", "cgroup-rate is often: it must be events,interval"),
+        ("cgroup-rate: '0,1s'", "such as 1000,1s"),
         ("- a", "holds no settings"),
         ("a: [", "is not valid YAML"),
     ],

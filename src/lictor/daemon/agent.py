@@ -19,7 +19,7 @@ from lictor.daemon.instance import announced, only_one
 from lictor.daemon.memory import MemoryGuard, Step
 from lictor.daemon.policies import Policies
 from lictor.daemon.reload import take_over
-from lictor.daemon.settings import Settings, node_name, option
+from lictor.daemon.settings import Settings, cgroup_rate, node_name, option
 from lictor.errors import LictorError
 from lictor.host import preflight, procfs
 from lictor.model.event import Event, with_ancestors
@@ -110,6 +110,7 @@ class Agent:
                     settings.process_table_entries,
                     settings.max_argument_bytes,
                     settings.enable_process_environment_variables,
+                    cgroup_rate(settings),
                 )
             )
             try:

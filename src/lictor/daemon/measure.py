@@ -68,6 +68,10 @@ def of_rings(reader: Reader) -> Iterator[Sample]:
     yield Sample("tetragon_observer_ringbuf_errors_total", reader.stats.bad)
     yield Sample("tetragon_bpf_missed_events_total", priority, ("ENOSPC", "priority"))
     yield Sample("tetragon_bpf_missed_events_total", bulk, ("ENOSPC", "bulk"))
+    if reader.throttle is not None:
+        yield Sample("tetragon_cgroup_rate_total", reader.throttle.started, ("throttle_start",))
+        yield Sample("tetragon_cgroup_rate_total", reader.throttle.stopped, ("throttle_stop",))
+        yield Sample("lictor_cgroup_rate_held_back_total", reader.throttle.held_back)
 
 
 def of_sensor(sensor: ProcessSensor, table_entries: int) -> Iterator[Sample]:

@@ -12,8 +12,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+from lictor.daemon.values import convert
 from lictor.errors import LictorError
 from lictor.model.event import ANCESTORS
+from lictor.sensors.throttle import Rate
 
 METRIC_LABELS = ("namespace", "workload", "pod", "binary", "node_name")
 SERVER_ADDRESS = "unix:///var/run/lictor/lictor.sock"
@@ -120,6 +122,11 @@ class Settings:
     )
     rb_size: int = _setting("Kernel", 8 << 20, "the ring for process records; a power of two", kind="bytes")
     bulk_rb_size: int = _setting("Kernel", 4 << 20, "the ring for bulk data; a power of two", kind="bytes")
+    cgroup_rate: str = _setting(
+        "Kernel",
+        "",
+        "most forks and execs of a cgroup in an interval that are told, such as 1000,1s; empty: all",
+    )
     process_table_entries: int = _setting("Kernel", 131072, "processes the kernel half can know at a time", least=1024)
     metrics_server: str = _setting("Metrics", "", "serve metrics for Prometheus on host:port or :port; empty: nowhere")
     enable_event_metrics: bool = _setting("Metrics", True, "count events by kind, policy and workload, too")
@@ -166,6 +173,20 @@ def node_name(settings: Settings) -> str:
     return settings.node_name or environment or socket.gethostname()
 
 
+def cgroup_rate(settings: Settings) -> Rate:
+    """The rate of forks and execs that a cgroup may have. Raises LictorError."""
+    if not settings.cgroup_rate:
+        return Rate()
+    events, comma, interval = settings.cgroup_rate.partition(",")
+    try:
+        rate = Rate(int(events), int(convert("seconds", interval, "") * 1e9))
+    except (ValueError, LictorError):
+        rate = Rate()
+    if not comma or not 0 < rate.events < 1 << 32 or not 1_000_000 <= rate.interval_ns <= 3_600_000_000_000:
+        raise LictorError(f"cgroup-rate is {settings.cgroup_rate}", "it must be events,interval such as 1000,1s")
+    return rate
+
+
 def check(settings: Settings) -> None:
     """Raises LictorError for a value that cannot be."""
     for name, spec in SPECS.items():
@@ -179,6 +200,7 @@ def check(settings: Settings) -> None:
         size = getattr(settings, name)
         if size < page or size & (size - 1):
             raise LictorError(f"{option(name)} is {size}", f"it must be a power of two and at least {page}")
+    cgroup_rate(settings)
     for label in settings.metrics_label_filter:
         if label not in METRIC_LABELS:
             raise LictorError(f"metrics-label-filter has {label!r}", f"use {', '.join(METRIC_LABELS)}")

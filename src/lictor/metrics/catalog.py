@@ -30,6 +30,8 @@ METRICS: dict[str, Metric] = {
     "tetragon_bpf_missed_events_total": Metric(
         "counter", "records that found no room, by ring (`msg_op`: priority or bulk)", ("error", "msg_op")
     ),
+    "tetragon_cgroup_rate_total": Metric("counter", "beginnings and ends of throttling of cgroups", ("type",)),
+    "lictor_cgroup_rate_held_back_total": Metric("counter", "records held back for it"),
     "lictor_argument_bytes_lost_total": Metric(
         "counter", "bytes of arguments and paths that the kernel could not send"
     ),

@@ -54,9 +54,8 @@ class Pump:
             more = last.more
             if last.events:
                 self.publish(last.events)
-        losses = self._reader.losses()
-        if losses:
-            self.publish(losses)
+        if told := [*self._reader.losses(), *self._reader.throttled()]:
+            self.publish(told)
 
     def _sleep(self) -> None:
         # Adding a descriptor looks at it at once: what came since the last poll is not missed.
@@ -88,8 +87,8 @@ class Pump:
 
     def _check_losses(self) -> None:
         losses = self._reader.losses()
-        if losses:
-            for loss in losses:
-                _log.warning("lost %d records: %s, %s", loss.dropped, loss.where, loss.reason)
-            self.publish(losses)
+        for loss in losses:
+            _log.warning("lost %d records: %s, %s", loss.dropped, loss.where, loss.reason)
+        if told := [*losses, *self._reader.throttled()]:
+            self.publish(told)
         self._watchdog = self._loop.call_later(LOSS_POLL_S, self._check_losses)

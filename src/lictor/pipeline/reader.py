@@ -61,6 +61,11 @@ class Reader:
         self.told_priority = 0
         self.told_bulk = 0
         self.told_table_full = 0
+        self.throttle = sensor.throttle(self._cgroup)
+
+    def _cgroup(self, cgroup_id: int) -> str:
+        known = self._tracker.cgroups.get(cgroup_id)
+        return known[0] if known is not None else str(cgroup_id)
 
     def round(self) -> Round:
         """One pass over both rings."""
@@ -79,6 +84,12 @@ class Reader:
         self.bulk_sequence.end_batch()
         self.stats.rounds += 1
         return Round(events, used > 0 or found, more)
+
+    def throttled(self) -> list[Event]:
+        """Cgroups whose records are held back from now on, or told of again, and what that cost."""
+        if self.throttle is None:
+            return []
+        return self.throttle.look(time.clock_gettime_ns(time.CLOCK_BOOTTIME))
 
     def losses(self) -> list[LossEvent]:
         """What went missing since the last call, as events. Gaps and the kernel's own counts see the same losses."""

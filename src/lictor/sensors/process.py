@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import struct
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from lictor import log
@@ -17,6 +17,7 @@ from lictor.host import cgroups, procfs
 from lictor.kernel.libbpf import KernelError, possible_cpus
 from lictor.kernel.objects import Object, object_path
 from lictor.kernel.ring import Ring
+from lictor.sensors.throttle import CGROUPS, EVERYTHING, THROTTLED, Rate, Throttle
 from lictor.track.image import Key
 from lictor.track.scanned import in_init_tree
 from lictor.wire.layout import compile_layout
@@ -38,6 +39,7 @@ class Sizes:
     process_table: int = 131072
     argument_bytes: int = 131072
     environment: bool = False
+    rate: Rate = EVERYTHING
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +74,11 @@ class ProcessSensor:
         obj.set_constant("max_argument_bytes", sizes.argument_bytes)
         obj.set_constant("want_environment", int(sizes.environment))
         obj.set_constant("cgroup_source", self.hierarchy.source)
+        if sizes.rate.events:
+            obj.set_constant("cgroup_rate_events", sizes.rate.events)
+            obj.set_constant("cgroup_rate_ns", sizes.rate.interval_ns)
+            obj.set_max_entries("cgroup_rates", CGROUPS)
+            obj.set_max_entries("throttled_cgroups", THROTTLED)
         obj.load()
         self.decoder = Decoder(obj.btf)
         self._table = obj.map("process_table")
@@ -87,6 +94,12 @@ class ProcessSensor:
         for program in _PROGRAMS:
             obj.attach(program)
         self._attach_credentials()
+
+    def throttle(self, path_of: Callable[[int], str]) -> Throttle | None:
+        """The account of throttled cgroups, None without a rate."""
+        if not self._sizes.rate.events:
+            return None
+        return Throttle(self.object.map("throttled_cgroups"), self.object.btf, self._sizes.rate, path_of)
 
     def scan(self) -> list[procfs.Scanned]:
         """The images that lived before, their processes entered into the kernel's table where it does not know them."""

@@ -37,6 +37,7 @@ class ProcessFlag(IntEnum):
     EXITED = 16
     TOMBSTONE = 32
     UNKNOWN = 64
+    UNTOLD = 128
 
 
 class ExecFlag(IntEnum):

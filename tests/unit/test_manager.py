@@ -14,6 +14,7 @@ import pytest
 from lictor.api.ports import HookState, NoSuchPolicyError, PolicyExistsError, PolicyState
 from lictor.daemon.files import PolicyDirectory, load_file
 from lictor.daemon.manager import Manager
+from lictor.daemon.persist import Store
 from lictor.errors import LictorError
 from lictor.host.facts import HostFacts
 from lictor.policy.compile import Compiled, compile_policy
@@ -69,8 +70,7 @@ class Kernel:
         del self.plans[namespace, name]
 
     def statistics(self, namespace: str, name: str) -> Sequence[Row]:
-        assert (namespace, name) in self.plans
-        return [Row(0, 0, 5, 3, 2)]
+        return [Row(0, place, 5, 3, 2) for place in range(len(self.plans[namespace, name].hooks[0].rules))]
 
     def _fail(self) -> None:
         self.during()
@@ -229,7 +229,7 @@ def test_a_directory_is_followed(manager: Manager, kernel: Kernel, tmp_path: Pat
     first, second = tmp_path / "a.yaml", tmp_path / "below" / "b.yaml"
     second.parent.mkdir()
     first.write_bytes(policy("a"))
-    directory = PolicyDirectory(manager, str(tmp_path))
+    directory = PolicyDirectory(lambda: manager, str(tmp_path))
     run(directory.load())
     assert states(manager) == {"a": PolicyState.ENABLED}
 
@@ -245,6 +245,9 @@ def test_a_directory_is_followed(manager: Manager, kernel: Kernel, tmp_path: Pat
     run(directory.follow())
     assert kernel.plans["", "a"].hooks[0].function == "vfs_read"
 
+    third = tmp_path / "open.yaml"
+    third.write_bytes(policy("written-by-others"))
+    third.chmod(0o666)
     first.write_bytes(policy("renamed"))
     second.unlink()
     run(directory.follow())
@@ -254,7 +257,48 @@ def test_a_directory_is_followed(manager: Manager, kernel: Kernel, tmp_path: Pat
 def test_a_wrong_file_at_the_start_is_an_error(manager: Manager, tmp_path: Path) -> None:
     (tmp_path / "a.yaml").write_text("kind: Pod")
     with pytest.raises(LictorError, match=r"a\.yaml"):
-        run(PolicyDirectory(manager, str(tmp_path)).load())
+        run(PolicyDirectory(lambda: manager, str(tmp_path)).load())
     with pytest.raises(LictorError, match="cannot be read"):
         run(load_file(manager, str(tmp_path / "nothing")))
-    run(PolicyDirectory(manager, str(tmp_path / "nothing")).load())
+    run(PolicyDirectory(lambda: manager, str(tmp_path / "nothing")).load())
+
+
+def test_policies_of_the_api_are_kept(kernel: Kernel, tmp_path: Path) -> None:
+    store = Store(str(tmp_path / "kept"))
+    manager = Manager(kernel, store)
+    run(manager.add(policy("a"), "grpc"))
+    run(manager.add(KILLING, "grpc"))
+    run(manager.add(policy("quiet"), "other"))
+    run(manager.add(policy("file"), "static"))
+    run(manager.add(policy("gone"), "grpc"))
+    run(manager.configure("kill", "", "grpc", mode=Mode.MONITOR))
+    run(manager.configure("quiet", "", "other", enable=False))
+    run(manager.delete("gone", "", "grpc"))
+    assert sorted(one.name for one in (tmp_path / "kept").iterdir()) == [
+        "a::grpc.json", "kill::grpc.json", "quiet::other.json",
+    ]  # fmt: skip
+    assert {one.stat().st_mode & 0o777 for one in (tmp_path / "kept").iterdir()} == {0o600}
+
+    kernel.plans.clear()
+    again = Manager(kernel, store)
+    run(again.restore())
+    assert states(again) == {"a": PolicyState.ENABLED, "kill": PolicyState.ENABLED, "quiet": PolicyState.DISABLED}
+    assert kernel.plans["", "kill"].mode is Mode.MONITOR
+
+
+def test_kept_policies_come_back_all_or_none(kernel: Kernel, tmp_path: Path) -> None:
+    store = Store(str(tmp_path))
+    manager = Manager(kernel, store)
+    run(manager.add(policy("a"), "grpc"))
+    run(manager.add(policy("b"), "grpc"))
+    kernel.plans.clear()
+    file = tmp_path / "b::grpc.json"
+    file.write_bytes(file.read_bytes().replace(b"tcp_connect", b"no_such_fun"))
+    again = Manager(kernel, store)
+    with pytest.raises(LictorError, match="no_such_fun"):
+        run(again.restore())
+    assert not kernel.plans
+    assert not again.list()
+    file.write_text("nonsense")
+    with pytest.raises(LictorError, match="remove the file"):
+        run(again.restore())

@@ -126,17 +126,19 @@ def _group(word: str, option: str) -> int:
         raise LictorError(f"{option}: there is no group {word}", "create it, or name another") from None
 
 
-@dataclass(frozen=True, slots=True)
 class Access:
-    """Who may read, and who may write. Who may write may read."""
+    """Who may read, and who may write; who may write may read. `refused` counts the calls of all others."""
 
-    readers: Allowed
-    writers: Allowed
+    def __init__(self, readers: Allowed, writers: Allowed) -> None:
+        self._readers = readers
+        self._writers = writers
+        self.refused = 0
 
     def permits(self, who: Caller, right: Right) -> bool:
-        if right is Right.NOTHING:
+        if right is Right.NOTHING or self._writers(who) or (right is Right.READ and self._readers(who)):
             return True
-        return self.writers(who) or (right is Right.READ and self.readers(who))
+        self.refused += 1
+        return False
 
 
 READERS = ("anyone",)

@@ -11,6 +11,8 @@ from lictor.errors import LictorError
 from lictor.model.process import Process
 from lictor.policy.plan import Mode
 
+STATIC_DOMAIN = "static"  # of policies that come from files
+
 
 class PolicyState(IntEnum):
     """`tetragon.TracingPolicyState`."""

@@ -10,7 +10,7 @@ import contextlib
 import os
 import socket
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from google.protobuf.message_factory import GetMessageClass
 from grpclib.const import Cardinality, Handler, Status
@@ -29,6 +29,9 @@ from lictor.api.tls import Tls
 from lictor.errors import LictorError
 from lictor.model.event import Event
 from lictor.pipeline.filters import Predicate
+
+if TYPE_CHECKING:
+    from lictor.api.cel import Expressions
 
 _log = log.get("api")
 _SERVICES = (
@@ -63,6 +66,7 @@ class ApiServer:
     ) -> None:
         self.listeners = Listeners(encode, loss)
         self._encode = encode
+        self._expressions: Expressions | None = None
         self._rights = rights or access.default()
         self._tls = tls
         self._tls_task: asyncio.Task[None] | None = None
@@ -158,7 +162,7 @@ class ApiServer:
 
     async def _get_events(self, stream: _Events) -> None:
         request = await calls.request(stream, events_pb2.GetEventsRequest)
-        view = filters.view(request, self._expressions)
+        view = filters.view(request, self._compile)
         if len(self.listeners) >= MAX_STREAMS:
             raise GRPCError(Status.RESOURCE_EXHAUSTED, f"there are {MAX_STREAMS} streams of events already")
         listener = self.listeners.add(view)
@@ -171,11 +175,23 @@ class ApiServer:
             if not self._closing:
                 del self._transports[listener]
 
-    def _expressions(self, text: str) -> Predicate:
-        # Imported here: few filters are expressions, and their library costs memory.
-        from lictor.api.cel import Expressions
+    def _compile(self, text: str) -> Predicate:
+        if self._expressions is None:
+            # Imported here: few filters are expressions, and their library costs memory.
+            from lictor.api.cel import Expressions
 
-        return Expressions(self._encode).compile(text)
+            self._expressions = Expressions(self._encode)
+        return self._expressions.compile(text)
+
+    @property
+    def refused(self) -> int:
+        """Calls of those who may not."""
+        return self._rights.refused
+
+    @property
+    def expressions_failed(self) -> int:
+        """Times that an expression could not be judged on an event, which then did not match."""
+        return self._expressions.failed if self._expressions is not None else 0
 
     async def _follow_tls(self, tls: Tls) -> None:
         while True:

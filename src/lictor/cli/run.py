@@ -41,7 +41,7 @@ def command(
     **flags: Any,
 ) -> None:
     allow = take_filter(flags)
-    found = sources.load(flags, defaults={"server_address": (), "pid_file": "", "info_file": ""})
+    found = sources.load(flags, defaults={"server_address": (), "pid_file": "", "info_file": "", "policy_dir": ""})
     log.setup("warn" if found.log_level == "info" else found.log_level, found.log_format)
 
     async def main() -> None:

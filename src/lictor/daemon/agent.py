@@ -15,6 +15,7 @@ from typing import NamedTuple
 from lictor import __version__, log
 from lictor.clock import WallClock
 from lictor.daemon import notify
+from lictor.daemon.files import PolicyDirectory, load_file
 from lictor.daemon.instance import announced, only_one
 from lictor.daemon.memory import MemoryGuard, Step
 from lictor.daemon.policies import Policies
@@ -127,19 +128,30 @@ class Agent:
         tracker = Tracker(ImageBuilder(sensor.decoder, self.clock, detail, host))
         present = scanned.enter(tracker, sensor.scan(), sensor.hierarchy)
         reader = Reader(sensor, tracker)
-        policies = Policies(sensor, tracker, reader)
+        kept_in = settings.persist_grpc_policies_dir if settings.persist_grpc_policies else ""
+        policies = Policies(sensor, tracker, reader, kept_in)
         self.parts = Parts(sensor, tracker, reader, policies)
         try:
-            if settings.policy:
-                from lictor.daemon.files import load_file
-            for file in settings.policy:
-                await load_file(policies.manager, file)
+            directory = await self._load_policies(policies)
             self.sinks.extend(await open_sinks(self))
-            await self._run(present)
+            await self._run(present, directory)
         finally:
             policies.close()
 
-    async def _run(self, present: Sequence[Event]) -> None:
+    async def _load_policies(self, policies: Policies) -> PolicyDirectory | None:
+        """Those of the settings, and those that were kept. Raises LictorError for the first that cannot be loaded."""
+        settings = self.settings
+        for file in settings.policy:
+            await load_file(policies.manager, file)
+        directory = None
+        if settings.policy_dir:
+            directory = PolicyDirectory(lambda: policies.manager, settings.policy_dir)
+            await directory.load()
+        if settings.persist_grpc_policies:
+            await policies.manager.restore()
+        return directory
+
+    async def _run(self, present: Sequence[Event], directory: PolicyDirectory | None) -> None:
         sensor, tracker, reader, policies = self.parts
         settings = self.settings
         pump = Pump(sensor, reader, self.sinks)
@@ -152,6 +164,8 @@ class Agent:
         self._status = f"process sensor attached, {len(present)} processes present"
         _log.info("Lictor %s is ready: %s", __version__, self._status)
         tasks = [asyncio.create_task(self._keep_house(tracker), name="housekeeping")]
+        if directory is not None:
+            tasks.append(asyncio.create_task(directory.watch(), name="policy directory"))
         memory = MemoryGuard(settings.memory_limit, self._steps(tracker), lambda event: pump.publish([event]))
         self.on_reload.append(lambda found: setattr(memory, "limit", found.memory_limit))
         tasks.append(asyncio.create_task(memory.run(), name="memory"))

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lictor import log
-from lictor.daemon.manager import STATIC_DOMAIN, Manager
+from lictor.api.ports import STATIC_DOMAIN
 from lictor.errors import LictorError
+
+if TYPE_CHECKING:
+    from lictor.daemon.manager import Manager
 
 _log = log.get("policies")
 LOOK_EVERY_S = 2.0
@@ -26,10 +32,11 @@ async def load_file(manager: Manager, file: str) -> None:
 class PolicyDirectory:
     """A directory of `*.yaml` files, its sub-directories included. What is in force follows what is there.
 
-    A file that changed for the worse changes nothing; the log says what is wrong with it.
+    A file that changed for the worse changes nothing; the log says what is wrong with it. `manager` is asked for when
+    there is a file.
     """
 
-    def __init__(self, manager: Manager, path: str) -> None:
+    def __init__(self, manager: Callable[[], Manager], path: str) -> None:
         self._manager = manager
         self._path = Path(path)
         self._seen: dict[Path, _Stamp] = {}
@@ -56,15 +63,14 @@ class PolicyDirectory:
                     await self._put(file, stamp)
                 except LictorError as error:
                     _log.error("%s: %s", file, error)
+                except Exception:
+                    _log.exception("%s", file)
 
     async def _put(self, file: Path, stamp: _Stamp) -> None:
         self._seen[file] = stamp
-        try:
-            text = file.read_bytes()
-        except OSError as error:
-            raise LictorError(f"the policy {file} cannot be read: {error.strerror}", "make it readable") from error
+        text = _read(file)
         before = self._names.get(file)
-        self._names[file] = now = await self._manager.put(text, STATIC_DOMAIN, str(file))
+        self._names[file] = now = await self._manager().put(text, STATIC_DOMAIN, str(file))
         if before is not None and before != now:
             await self._delete(before)
 
@@ -77,7 +83,7 @@ class PolicyDirectory:
     async def _delete(self, identity: tuple[str, str]) -> None:
         namespace, name = identity
         try:
-            await self._manager.delete(name, namespace, STATIC_DOMAIN)
+            await self._manager().delete(name, namespace, STATIC_DOMAIN)
         except LictorError as error:
             _log.error("%s", error)
 
@@ -91,3 +97,15 @@ class PolicyDirectory:
                     continue
                 found[file] = (stat.st_mtime_ns, stat.st_ino, stat.st_size)
         return found
+
+
+def _read(file: Path) -> bytes:
+    """A file that nobody but its owner, root or us, can have written."""
+    try:
+        found = file.stat()
+        text = file.read_bytes()
+    except OSError as error:
+        raise LictorError(f"the policy {file} cannot be read: {error.strerror}", "make it readable") from error
+    if found.st_uid not in (0, os.geteuid()) or found.st_mode & 0o022:
+        raise LictorError(f"others may write to the policy {file}", "give it to root, with mode 644")
+    return text

@@ -16,6 +16,7 @@ import msgspec
 
 from lictor import log
 from lictor.api.ports import (
+    STATIC_DOMAIN,
     ActionCounters,
     HookState,
     HookStatus,
@@ -25,13 +26,13 @@ from lictor.api.ports import (
     PolicyStatus,
     SelectorCounters,
 )
+from lictor.daemon.persist import Kept, Store
 from lictor.errors import LictorError
 from lictor.policy.compile import Compiled
 from lictor.policy.diagnostics import as_text
 from lictor.policy.plan import ActionKind, Hook, Mode, Plan, Rule
 
 _log = log.get("policies")
-STATIC_DOMAIN = "static"
 _DEAD = (PolicyState.LOAD_ERROR, PolicyState.SKIPPED)
 _IN_FORCE = (PolicyState.ENABLED, PolicyState.PARTIALLY_ENABLED)
 _KIND = {"lsmhooks": "lsm", "fentries": "fentry"}  # of the others the section without its s
@@ -82,6 +83,7 @@ class _Entry:
     plan: Plan | None = None
     state: PolicyState = PolicyState.LOADING
     error: str = ""
+    mode: Mode | None = None  # one that was set at run time
 
     @property
     def loaded(self) -> bool:
@@ -91,8 +93,9 @@ class _Entry:
 class Manager:
     """See `api.ports.PolicyManager`."""
 
-    def __init__(self, backend: Backend) -> None:
+    def __init__(self, backend: Backend, store: Store | None = None) -> None:
         self._backend = backend
+        self._store = store  # for those that come over the API
         self._lock = asyncio.Lock()
         self._entries: dict[tuple[str, str], _Entry] = {}  # (namespace, name): as the kernel half knows them
         self._ids = itertools.count(1)
@@ -109,6 +112,7 @@ class Manager:
             self._entries[entry.namespace, entry.name] = entry
             self._take_plan(entry, compiled)
             await self._load(entry)
+            self._keep(entry)
 
     async def put(self, text: bytes, domain: str, file: str = "policy") -> tuple[str, str]:
         """Add a policy, or replace the one of its name at once. Gives its namespace and name.
@@ -134,6 +138,8 @@ class Manager:
             entry = self._find(name, namespace, domain)
             await self._unload(entry, PolicyState.UNLOADING)
             del self._entries[entry.namespace, entry.name]
+            if self._store is not None:
+                self._store.forget(entry.name, entry.namespace, entry.domain)
             _log.info("the policy %s is removed", _shown(entry))
 
     async def configure(
@@ -150,6 +156,43 @@ class Manager:
                 await self._load(entry)
             elif enable is False and entry.loaded:
                 await self._unload(entry, PolicyState.DISABLED)
+            self._keep(entry)
+
+    async def restore(self) -> None:
+        """Put what was kept in force again: all of it, or nothing. Raises LictorError."""
+        kept = self._store.all() if self._store is not None else []
+        done: list[Kept] = []
+        try:
+            for one in kept:
+                await self._restore_one(one)
+                done.append(one)
+        except LictorError:
+            async with self._lock:
+                for one in done:
+                    entry = self._entries.pop((one.namespace, one.name))
+                    await self._unload(entry, PolicyState.UNLOADING)
+            raise
+
+    async def _restore_one(self, one: Kept) -> None:
+        async with self._lock:
+            entry, compiled = await self._compiled(one.yaml.encode(), one.domain, f"kept policy {one.name}")
+            if (entry.namespace, entry.name) in self._entries:
+                raise PolicyExistsError(f"the kept policy {_shown(entry)} is there already", "remove one of them")
+            self._take_plan(entry, compiled)
+            if one.mode and entry.plan is not None:
+                await self._set_mode(entry, entry.plan, Mode(one.mode))
+            if one.enabled:
+                await self._load(entry)
+            else:
+                entry.state = PolicyState.DISABLED
+            self._entries[entry.namespace, entry.name] = entry
+
+    def _keep(self, entry: _Entry) -> None:
+        if self._store is not None and entry.domain != STATIC_DOMAIN:
+            mode = entry.mode.value if entry.mode is not None else ""
+            enabled = entry.state is not PolicyState.DISABLED
+            text = entry.text.decode(errors="replace")
+            self._store.keep(Kept(text, entry.name, entry.namespace, entry.domain, enabled, mode))
 
     def list(self, domain: str = "") -> Sequence[PolicyStatus]:
         """All policies in the order in which they came, or those of a domain."""
@@ -213,7 +256,7 @@ class Manager:
         changed = msgspec.structs.replace(plan, mode=mode)
         if entry.loaded:
             await asyncio.to_thread(self._backend.replace, changed)
-        entry.plan = changed
+        entry.plan, entry.mode = changed, mode
 
     def _find(self, name: str, namespace: str, domain: str) -> _Entry:
         entry = self._entries.get((namespace, name))
@@ -249,8 +292,7 @@ class Manager:
         for row in rows:
             hook = plan.hooks[row.hook]
             rule = hook.rules[row.selector] if hook.rules else Rule(index=0)
-            counters = _actions(rule, row)
-            found.append(SelectorCounters(hook_name(hook), hook.index, rule.index, rule.label, counters))
+            found.append(SelectorCounters(hook_name(hook), hook.index, rule.index, rule.label, _actions(rule, row)))
         return found
 
 

@@ -21,7 +21,6 @@ from lictor.sensors.process import ProcessSensor
 from lictor.track.processes import Tracker
 
 if TYPE_CHECKING:
-    from lictor.api.listeners import Listeners
     from lictor.api.server import ApiServer
 
 PROCESS_TABLE = "execve_map"  # what Tetragon calls it
@@ -41,7 +40,7 @@ class Measures:
         if exports is not None:
             sources.append(partial(of_exports, exports))
         if api is not None:
-            sources.append(partial(of_clients, api.listeners))
+            sources.append(partial(of_api, api))
         self._counts: EventCounts | None = None
         if settings.enable_event_metrics:
             self._counts = EventCounts(settings.metrics_label_filter, node_name(settings))
@@ -113,6 +112,8 @@ def _of_target(name: str, row: Row) -> Iterator[Sample]:
     yield Sample("lictor_export_connected", row.get("connected"), (name,))
 
 
-def of_clients(listeners: Listeners) -> Iterator[Sample]:
-    yield Sample("tetragon_notify_overflowed_events_total", listeners.dropped)
-    yield Sample("lictor_grpc_streams", len(listeners))
+def of_api(api: ApiServer) -> Iterator[Sample]:
+    yield Sample("tetragon_notify_overflowed_events_total", api.listeners.dropped)
+    yield Sample("lictor_api_refused_total", api.refused)
+    yield Sample("lictor_cel_failures_total", api.expressions_failed)
+    yield Sample("lictor_grpc_streams", len(api.listeners))

@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 class Policies:
     """The compiler and the engine behind `manager` (see `manager.Backend`)."""
 
-    def __init__(self, sensor: ProcessSensor, tracker: Tracker, reader: Reader) -> None:
+    def __init__(self, sensor: ProcessSensor, tracker: Tracker, reader: Reader, kept_in: str = "") -> None:
+        """`kept_in`: the directory of policies that came over the API; empty: they are not kept."""
+        self._kept_in = kept_in
         self._sensor = sensor
         self._tracker = tracker
         self._reader = reader
@@ -34,8 +36,9 @@ class Policies:
     def manager(self) -> Manager:
         """Who may be asked for changes of policies."""
         from lictor.daemon.manager import Manager
+        from lictor.daemon.persist import Store
 
-        return Manager(self)
+        return Manager(self, Store(self._kept_in) if self._kept_in else None)
 
     @cached_property
     def machine(self) -> Machine:

@@ -106,6 +106,11 @@ class Settings:
     export_aggregation_window_size: float = _setting("Filters", 15.0, "how long such events are collected", least=0.1)
     export_aggregation_buffer_size: int = _setting("Filters", 10_000, "events that are collected at most", least=1)
     policy: tuple[str, ...] = _setting("Policies", (), "policy file to load at start; may be given again")
+    policy_dir: str = _setting(
+        "Policies", "/etc/lictor/policy.d", "load the policies of this directory, and follow what changes in it"
+    )
+    persist_grpc_policies: bool = _setting("Policies", False, "keep policies that come over the API for the next start")
+    persist_grpc_policies_dir: str = _setting("Policies", "/var/lib/lictor/policies", "where they are kept")
     node_name: str = _setting("Events", "", "name of this node in events; default: $NODE_NAME, else the host's name")
     cluster_name: str = _setting("Events", "", "name of the cluster in events")
     extras: bool = _setting("Events", True, "add Lictor's own object to JSON events (docs/reference/events.md)")

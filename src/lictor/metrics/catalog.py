@@ -63,6 +63,8 @@ METRICS: dict[str, Metric] = {
     "lictor_export_connected": Metric("gauge", "1 while a receiver is connected", ("export",)),
     # Clients
     "tetragon_notify_overflowed_events_total": Metric("counter", "events that slow gRPC clients did not get"),
+    "lictor_api_refused_total": Metric("counter", "calls of the API by those who may not"),
+    "lictor_cel_failures_total": Metric("counter", "times that a client's CEL filter could not be judged on an event"),
     "lictor_grpc_streams": Metric("gauge", "gRPC clients that follow events"),
     # Events
     "tetragon_events_total": Metric("counter", "events", ("type", *WORKLOAD_LABELS), True),

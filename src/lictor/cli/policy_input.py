@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+import msgspec
 
 from lictor.errors import LictorError
 from lictor.host import elf, features
@@ -25,10 +26,15 @@ def facts_option(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def machine(facts_file: str | None) -> Machine:
-    """The machine of a facts file, or this one. What only root may try counts as missing for others."""
+    """The machine of a facts file, or this one. What only root may try is taken for granted for others."""
     if facts_file is not None:
         return Machine(HostFacts.from_json(read(facts_file)), elf.types_of)
-    return Machine(gather(features.abilities if os.geteuid() == 0 else None), elf.types_of)
+    if os.geteuid() == 0:
+        return Machine(gather(features.abilities), elf.types_of)
+    note = "lictor: only root can try what this kernel allows: everything is taken for granted (or use --facts)"
+    click.echo(note, err=True)
+    granted = {ability.name: "" for ability in features.ABILITIES}
+    return Machine(msgspec.structs.replace(gather(None), abilities=granted), elf.types_of)
 
 
 def read(name: str) -> bytes:

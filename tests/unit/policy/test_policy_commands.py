@@ -93,3 +93,12 @@ def test_explain_says_what_is_wrong(tmp_path: Path) -> None:
 def test_the_group_knows_its_commands() -> None:
     printed = CliRunner().invoke(group, ["--help"]).output
     assert all(name in printed for name in ("check", "explain", "schema"))
+
+
+def test_those_who_may_not_try_the_kernel_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
+    file = tmp_path / "policy.yaml"
+    file.write_text(HEAD + "  kprobes: [{call: vfs_write, syscall: false}]\n")
+    done = CliRunner().invoke(policy_check.command, [str(file)])
+    assert done.exit_code == 0
+    assert "only root can try" in done.output

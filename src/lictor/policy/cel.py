@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from lictor.policy.plan import CelOp, CelStep
 
-MAX_STEPS, MAX_STACK, MAX_NESTING = 128, 16, 32
+MAX_STEPS, MAX_STACK, MAX_VALUES, MAX_NESTING = 128, 16, 7, 32
 
 _TOKEN = re.compile(
     r"\s*(?:(?P<number>0[xX][0-9a-fA-F]+|[0-9]+)(?P<suffix>[uU]?)(?![\w.])|(?P<word>[A-Za-z_]\w*)"
@@ -61,6 +61,8 @@ def lower(text: str, variables: Mapping[str, Variable]) -> tuple[CelStep, ...]:
         raise CelError("the expression is a number, not true or false", term.offset, "compare it, as in `… == 0`")
     if len(term.code) > MAX_STEPS:
         raise CelError(f"the expression takes {len(term.code)} steps, {MAX_STEPS} are possible", 0)
+    if len({step.value for step in term.code if step.op is CelOp.LOAD}) > MAX_VALUES:
+        raise CelError(f"the expression names more than {MAX_VALUES} values", 0)
     if (depth := stack_depth(term.code)) > MAX_STACK:
         raise CelError(f"the expression keeps {depth} values at once, {MAX_STACK} are possible", 0)
     return term.code

@@ -121,6 +121,9 @@ def test_mistakes_have_a_place(text: str, offset: int, message: str) -> None:
 
 
 def test_what_is_too_much() -> None:
+    many = {f"arg{slot}": Variable(slot, 64, True) for slot in range(8)}
+    with pytest.raises(CelError, match="7 values"):
+        lower(" + ".join(many) + " == 0", many)
     with pytest.raises(CelError, match="steps"):
         lower(" || ".join(["arg0 == 1"] * 60), VARIABLES)
     with pytest.raises(CelError, match="nested"):

@@ -1,6 +1,6 @@
 """Saves the facts of machines for the golden tests: tests/golden/facts/NAME.xz.
 
-    python tools/save_facts.py [host 6.1 6.12 6.12-lictor 7.3]
+    python tools/save_facts.py [host 6.1 6.12 6.12-lictor 7.x]
 
 `host` is the running kernel, with the kernel's file systems mounted for as long as it takes; the others boot in a VM
 (`tools/vm.py`). Left out are the functions that nothing is known of but the name: where the kernel's list of traceable
@@ -26,7 +26,7 @@ MOUNTS = "; ".join(
     f"mount -t {kind} {kind} /sys/kernel/{place}"
     for kind, place in (("tracefs", "tracing"), ("debugfs", "debug"), ("securityfs", "security"))
 )
-NAMES = {"host": "6.18-lockdown", "6.1": "6.1-debian", "6.12": "6.12-debian", "7.3": "7.3-debian"}
+NAMES = {"host": "6.18-lockdown", "6.1": "6.1-debian", "6.12": "6.12-debian"}
 
 
 def facts_of(machine: str) -> HostFacts:
@@ -55,9 +55,11 @@ def main() -> None:
     if os.geteuid() != 0:
         sys.exit("what a kernel can do is tried as root")
     SAVED.mkdir(parents=True, exist_ok=True)
-    for machine in sys.argv[1:] or ["host", "6.1", "6.12", "6.12-lictor", "7.3"]:
-        path = SAVED / f"{NAMES.get(machine, machine)}.xz"
-        path.write_bytes(pruned(facts_of(machine)).to_archive())
+    for machine in sys.argv[1:] or ["host", "6.1", "6.12", "6.12-lictor", "7.x"]:
+        facts = pruned(facts_of(machine))
+        name = NAMES.get(machine, machine).replace("7.x", f"{'.'.join(facts.release.split('.')[:2])}-debian")
+        path = SAVED / f"{name}.xz"
+        path.write_bytes(facts.to_archive())
         print(f"{path.relative_to(ROOT)}: {path.stat().st_size} bytes")
 
 

@@ -84,15 +84,15 @@ def _lines(facts: Machine, found: list[Finding], ready: bool, color: bool) -> li
         f"LSMs        {', '.join(facts.lsm) or 'not shown by this kernel'}",
         f"Cgroups     {facts.cgroup}",
         "",
-        paint(BOLD, f"{'ABILITY':20} {'HERE':5} {'FOR':36} WITHOUT IT"),
+        paint(BOLD, f"{'ABILITY':22} {'HERE':5} {'FOR':36} WITHOUT IT"),
     ]
     for one in found:
         ability = one.ability
         mark = paint(GREEN, f"{'yes':5}") if one.available else paint(YELLOW, f"{'no':5}")
         without = ability.otherwise or ("Lictor cannot run" if ability.name in REQUIRED else "none")
-        lines.append(f"{ability.name:20} {mark} {ability.use:36} {paint(DIM, without) if one.available else without}")
+        lines.append(f"{ability.name:22} {mark} {ability.use:36} {paint(DIM, without) if one.available else without}")
         if not one.available:
-            lines.append(f"{'':20} {paint(DIM, one.reason)}")
+            lines.append(f"{'':22} {paint(DIM, one.reason)}")
     lines += ["", paint(BOLD, "Lictor uses here")]
     lines += [f"  {what:28} {how}" for what, how in _uses(found)]
     lines += ["", paint(GREEN, "Ready.") if ready else paint(RED, "Not ready.")]

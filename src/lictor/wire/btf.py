@@ -24,6 +24,7 @@ _EXTRA_PER_ITEM = {STRUCT: 3, UNION: 3, ENUM: 2, FUNC_PROTO: 2, DATASEC: 3, ENUM
 _FIXED = tuple(3 + _EXTRA.get(kind, 0) for kind in range(32))
 _PER_ITEM = tuple(_EXTRA_PER_ITEM.get(kind, 0) for kind in range(32))
 _POINTER_BYTES = 8
+_NESTING = 64  # typedefs and qualifiers around a type; no kernel comes near
 
 
 class BtfError(ValueError):
@@ -94,9 +95,11 @@ class Btf:
     def bare(self, type_id: int) -> Type:
         """The type under typedefs and qualifiers."""
         found = self.type(type_id)
-        while found.kind in TRANSPARENT:
+        for _ in range(_NESTING):
+            if found.kind not in TRANSPARENT:
+                return found
             found = self.type(found.size)
-        return found
+        raise BtfError(f"type {type_id} stands for itself")
 
     def find(self, name: str, *kinds: int) -> Type | None:
         """The first type of a name that is of one of these kinds; a module's own before the kernel's."""

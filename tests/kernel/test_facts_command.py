@@ -71,7 +71,7 @@ def test_kprobes_can_be_put_where_facts_say_so(facts: HostFacts, events: Path) -
     wrong = []
     for reason, names in kinds.items():
         for number, name in enumerate(names[:: max(1, len(names) // _OF_A_KIND)]):
-            if _write(events, f"p:lictor_test/{number}_{len(reason)} {name}") == bool(reason):
+            if _write(events, f"p:lictor_test/e{number}_{len(reason)} {name}") == bool(reason):
                 wrong.append((name, reason))
     assert wrong == []
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
 from lictor.catalog import syscalls
 from lictor.errors import LictorError
-from lictor.host import preemption
+from lictor.host import functions, preemption
 from lictor.host.facts import HostFacts, Preemption
 from lictor.host.formats import Format, FormatField, FormatTable, paragraph
 from lictor.host.functions import Symbol, SymbolTable, pack
@@ -213,6 +214,48 @@ def test_near_names() -> None:
 )
 def test_preemption_models(debugfs: str, command_line: str, version: str, config: str, model: Preemption) -> None:
     assert preemption.find(debugfs, command_line, version, config) is model
+
+
+KALLSYMS = """ffffffff81000000 T _stext
+ffffffff81001000 t __pfx_vfs_write
+ffffffff81001010 T vfs_write
+ffffffff81002000 T __ia32_sys_getpid
+ffffffff81002000 T __x64_sys_getpid
+ffffffff81003000 t c_show
+ffffffff81004000 t c_show
+ffffffff81005000 t vfs_write.cold
+ffffffff81006000 t notify_die
+ffffffff82000000 T _etext
+ffffffff83000000 t dev_attr_size
+ffffffff83100000 d jiffies
+ffffffffc0000000 t ovl_open\t[overlay]
+ffffffffc0100000 t bpf_prog_6deef7357e7b4530\t[bpf]
+"""
+
+
+def test_functions_from_the_kernels_files() -> None:
+    text = functions.from_texts(
+        KALLSYMS,
+        "vfs_write\n__ia32_sys_getpid\novl_open [overlay]\nc_show\n",
+        "0xffffffff81006000-0xffffffff81006010\tnotify_die\n",
+        "__ia32_sys_getpid\tERRNO\n",
+    )
+    assert text.splitlines() == [
+        "__ia32_sys_getpid te",
+        "__x64_sys_getpid te",
+        "_stext",
+        "c_show td",
+        "notify_die k",
+        "ovl_open t overlay",
+        "vfs_write t",
+    ]
+
+
+def test_functions_where_little_may_be_read() -> None:
+    hidden = re.sub(r"^[0-9a-f]+", "0000000000000000", KALLSYMS, flags=re.MULTILINE)
+    names = [line.split()[0] for line in functions.from_texts(hidden, "", "", "").splitlines()]
+    assert {"vfs_write", "vfs_write.cold", "ovl_open", "dev_attr_size"} <= set(names)
+    assert not {"jiffies", "__pfx_vfs_write", "bpf_prog_6deef7357e7b4530"} & set(names)
 
 
 def test_system_calls() -> None:

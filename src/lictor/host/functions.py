@@ -7,10 +7,15 @@ may be injected, `d` several functions have this name.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
+# Padding in front of functions, trampolines of static calls, and tables are in kallsyms, and are no functions.
+_CODE = re.compile(
+    r"^([0-9a-f]+) [tTwW] (?!__pfx_|__cfi_|__SCT__|__SCK__|__ksymtab_|__kstrtab_)(\S+)(?:\t\[(\S+)\])?$", re.MULTILINE
+)
 TRACEABLE, BARRED, INJECTABLE, AMBIGUOUS = "tked"
 
 
@@ -82,3 +87,53 @@ def line(name: str, letters: str, module: str) -> str:
     if module:
         return f"{name} {letters or '-'} {module}\n"
     return f"{name} {letters}\n" if letters else f"{name}\n"
+
+
+def from_texts(kallsyms: str, traceable: str, barred: str, injectable: str) -> str:
+    """The text of a table from the kernel's files: /proc/kallsyms, tracefs `available_filter_functions`, debugfs
+    `kprobes/blacklist` and `error_injection/list`. Each may be empty where it cannot be read."""
+    code = _code(kallsyms)
+    named = (_first_words(traceable), _first_words(injectable), _last_columns(barred))
+    traced, injected, refused = (names | _aliases(code, names) for names in named)
+    modules: dict[str, str] = {}
+    several: set[str] = set()
+    for _, name, module in code:
+        if name in modules:
+            several.add(name)
+        else:
+            modules[name] = module
+    sets = ((TRACEABLE, traced), (BARRED, refused), (INJECTABLE, injected), (AMBIGUOUS, several))
+    known = traced | refused | injected | several
+    lines = []
+    for name in sorted(modules):
+        letters = "".join(letter for letter, names in sets if name in names) if name in known else ""
+        if "." not in name or name in traced or not traced:  # else the compiler moved it out (`.cold`)
+            lines.append(line(name, letters, modules[name]))
+    return "".join(lines)
+
+
+def _code(kallsyms: str) -> list[tuple[str, str, str]]:
+    """Address (zeros: not shown), name and module of what kallsyms says is code. Some kernels have data among it:
+    where addresses are shown, the kernel's own code ends at a mark, and what is gone after boot lies behind it."""
+    found = _CODE.findall(kallsyms)
+    end = next((address for address, name, _ in found if name == "_etext"), "")
+    if not end.strip("0"):
+        return [one for one in found if one[2] != "bpf"]
+    return [one for one in found if one[0] < end or one[2] not in ("", "bpf")]
+
+
+def _aliases(code: list[tuple[str, str, str]], names: frozenset[str]) -> frozenset[str]:
+    """Other names of the same functions, as `__x64_sys_getpid`: the kernel lists one name per address."""
+    if not names:
+        return names
+    places = {address for address, name, _ in code if name in names}
+    return frozenset(name for address, name, _ in code if address in places and address.strip("0"))
+
+
+def _first_words(text: str) -> frozenset[str]:
+    return frozenset(line.split()[0] for line in text.splitlines() if line)
+
+
+def _last_columns(text: str) -> frozenset[str]:
+    """Names of the kprobe blacklist: `0x…-0x…<TAB>name`."""
+    return frozenset(line.split("\t")[-1].split()[0] for line in text.splitlines() if "\t" in line)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import os
 import platform
-import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,10 +17,6 @@ from lictor.host.procfs import INITIAL
 _BTF = Path("/sys/kernel/btf")
 _DEBUGFS = Path("/sys/kernel/debug")
 _SECURITY = Path("/sys/kernel/security")
-# Padding in front of functions, trampolines of static calls, and tables are in kallsyms, and are no functions.
-_CODE = re.compile(
-    r"^([0-9a-f]+) [tTwW] (?!__pfx_|__cfi_|__SCT__|__SCK__|__ksymtab_|__kstrtab_)(\S+)(?:\t\[(\S+)\])?$", re.MULTILINE
-)
 
 
 class Gatherer:
@@ -75,47 +70,13 @@ def _modules(reader: Gatherer) -> dict[str, bytes]:
 
 
 def _symbols(reader: Gatherer) -> str:
-    """Functions of /proc/kallsyms, with what tracefs and debugfs know of each (`host.functions`)."""
-    traceable = _first_words(reader.text("available_filter_functions", _tracefs() / "available_filter_functions"))
-    barred = _last_columns(reader.text("kprobes/blacklist", _DEBUGFS / "kprobes" / "blacklist"))
-    injectable = _first_words(reader.text("error_injection/list", _DEBUGFS / "error_injection" / "list"))
-    code = _code(reader.text("kallsyms", Path("/proc/kallsyms")))
-    traceable |= _aliases(code, traceable)
-    modules: dict[str, str] = {}
-    several: set[str] = set()
-    for _, name, module in code:
-        if name in modules:
-            several.add(name)
-        else:
-            modules[name] = module
-    known = traceable | barred | injectable | several
-    lines = []
-    for name in sorted(modules):
-        letters = ""
-        if name in known:
-            letters += functions.TRACEABLE if name in traceable else ""
-            letters += functions.BARRED if name in barred else ""
-            letters += functions.INJECTABLE if name in injectable else ""
-            letters += functions.AMBIGUOUS if name in several else ""
-        if "." not in name or name in traceable or not traceable:  # else the compiler moved it out (`.cold`)
-            lines.append(functions.line(name, letters, modules[name]))
-    return "".join(lines)
-
-
-def _code(kallsyms: str) -> list[tuple[str, str, str]]:
-    """Address (zeros: not shown), name and module of what kallsyms says is code. Some kernels have data among it:
-    where addresses are shown, the kernel's own code ends at a mark, and what is gone after boot lies behind it."""
-    found = _CODE.findall(kallsyms)
-    end = next((address for address, name, _ in found if name == "_etext"), "")
-    if not end.strip("0"):
-        return [one for one in found if one[2] != "bpf"]
-    return [one for one in found if one[0] < end or one[2] not in ("", "bpf")]
-
-
-def _aliases(code: list[tuple[str, str, str]], traceable: frozenset[str]) -> frozenset[str]:
-    """Other names of traceable functions, as `__x64_sys_getpid`: ftrace lists one name per address."""
-    places = {address for address, name, _ in code if name in traceable}
-    return frozenset(name for address, name, _ in code if address in places and address.strip("0"))
+    """Functions of /proc/kallsyms, with what tracefs and debugfs know of each."""
+    return functions.from_texts(
+        kallsyms=reader.text("kallsyms", Path("/proc/kallsyms")),
+        traceable=reader.text("available_filter_functions", _tracefs() / "available_filter_functions"),
+        barred=reader.text("kprobes/blacklist", _DEBUGFS / "kprobes" / "blacklist"),
+        injectable=reader.text("error_injection/list", _DEBUGFS / "error_injection" / "list"),
+    )
 
 
 def _formats(reader: Gatherer) -> str:
@@ -141,15 +102,6 @@ def _tracefs() -> Path:
         return tracefs.find()
     except OSError:
         return tracefs.PLACES[0]
-
-
-def _first_words(text: str) -> frozenset[str]:
-    return frozenset(line.split()[0] for line in text.splitlines() if line)
-
-
-def _last_columns(text: str) -> frozenset[str]:
-    """Names of the kprobe blacklist: `0x…-0x…<TAB>name`."""
-    return frozenset(line.split("\t")[-1].split()[0] for line in text.splitlines() if "\t" in line)
 
 
 def selected(text: str) -> str:

@@ -133,8 +133,8 @@ class HostFacts(msgspec.Struct, frozen=True, kw_only=True, dict=True):
             prototype,
             kprobe,
             fentry,
-            self.lacks("fmod_ret") or self._no_trampoline(symbol, prototype) or _not_changeable(symbol),
-            self.lacks("bpf_override_return") or kprobe or _not_injectable(symbol),
+            self.lacks("fmod_ret") or self._no_trampoline(symbol, prototype) or self._not_changeable(symbol),
+            self.lacks("bpf_override_return") or kprobe or self._not_injectable(symbol),
         )
 
     def has_function(self, name: str) -> bool:
@@ -285,6 +285,19 @@ class HostFacts(msgspec.Struct, frozen=True, kw_only=True, dict=True):
             return ""
         return "ftrace does not know it (notrace, or inlined everywhere)"
 
+    def _not_changeable(self, symbol: Symbol) -> str:
+        if symbol.name.startswith("security_"):
+            return ""
+        lack = self._not_injectable(symbol)
+        return lack and f"it is no `security_*` function, and {lack}"
+
+    def _not_injectable(self, symbol: Symbol) -> str:
+        if symbol.injectable:
+            return ""
+        if "error_injection/list" in self.missing and not self.abilities.get("bpf_override_return"):
+            return "whether its errors may be injected could not be read (debugfs error_injection/list)"
+        return "its errors may not be injected (ALLOW_ERROR_INJECTION)"
+
     def _no_trampoline(self, symbol: Symbol, prototype: Prototype | None) -> str:
         return self._not_traced(symbol) or ("" if prototype else "BTF has no prototype of it")
 
@@ -296,16 +309,6 @@ def _parameter(blob: Btf, name: str, type_id: int) -> Parameter:
 
 def _barred(symbol: Symbol) -> str:
     return "kprobes are barred from it (its code runs inside of them)" if symbol.barred else ""
-
-
-def _not_changeable(symbol: Symbol) -> str:
-    if symbol.name.startswith("security_") or symbol.injectable:
-        return ""
-    return "the kernel lets only `security_*` and error-injectable functions be changed so"
-
-
-def _not_injectable(symbol: Symbol) -> str:
-    return "" if symbol.injectable else "it is not error-injectable (ALLOW_ERROR_INJECTION)"
 
 
 def _plain(blob: bytes) -> bytes:

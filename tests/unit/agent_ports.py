@@ -64,7 +64,7 @@ class Manager:
     ) -> None:
         self.asked.append((name, namespace, domain, enable, mode))
 
-    def list(self, domain: str = "") -> Sequence[PolicyStatus]:
+    async def list(self, domain: str = "") -> Sequence[PolicyStatus]:
         return [STATUS] if domain in ("", "grpc") else []
 
     def domains(self) -> Sequence[str]:

@@ -227,6 +227,13 @@ def test_the_socket_is_for_owner_and_group(serving: Serving) -> None:
     assert stat.S_IMODE(os.stat(serving.path).st_mode) == 0o660
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file to a group")
+def test_the_socket_can_be_a_groups(tmp_path: Path) -> None:
+    where = tmp_path / "group.sock"
+    address.listen(address.parse(f"unix://{where}"), 1)[0].close()
+    assert (where.stat().st_gid, stat.S_IMODE(where.stat().st_mode)) == (1, 0o660)
+
+
 def test_the_end_of_the_agent_ends_the_stream_after_what_is_queued(tmp_path: Path) -> None:
     running = Serving(str(tmp_path / "api.sock"))
     stream = running.follow(events_pb2.GetEventsRequest())

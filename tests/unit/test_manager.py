@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import lzma
+import threading
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,9 +12,10 @@ from typing import Any
 
 import pytest
 
-from lictor.api.ports import HookState, NoSuchPolicyError, PolicyExistsError, PolicyState
+from lictor.api.ports import HookState, NoSuchPolicyError, PolicyExistsError, PolicyState, PolicyStatus
 from lictor.daemon.files import PolicyDirectory, load_file
 from lictor.daemon.manager import Manager
+from lictor.daemon.measure import of_policies
 from lictor.daemon.persist import Store
 from lictor.errors import LictorError
 from lictor.host.facts import HostFacts
@@ -99,16 +101,16 @@ def run(work: Coroutine[Any, Any, Any]) -> Any:
 
 
 def states(manager: Manager) -> dict[str, PolicyState]:
-    return {one.name: one.state for one in manager.list()}
+    return {one.name: one.state for one in manager.statuses()}
 
 
 def test_add_list_delete(manager: Manager, kernel: Kernel) -> None:
     run(manager.add(policy("a"), "grpc"))
     run(manager.add(policy("b"), "other"))
     assert states(manager) == {"a": PolicyState.ENABLED, "b": PolicyState.ENABLED}
-    assert [one.name for one in manager.list("other")] == ["b"]
+    assert [one.name for one in manager.statuses("other")] == ["b"]
     assert manager.domains() == ["grpc", "other"]
-    one = manager.list("grpc")[0]
+    one = manager.statuses("grpc")[0]
     assert [(hook.section, hook.index, hook.state, hook.description) for hook in one.hooks] == [
         ("kprobes", 0, HookState.LOADED, "kprobe:tcp_connect")
     ]
@@ -139,7 +141,7 @@ def test_a_policy_that_does_not_compile_is_kept_with_its_error(manager: Manager,
     with pytest.raises(LictorError, match="no_such_function"):
         run(manager.add(policy("a", "no_such_function"), "grpc"))
     assert states(manager) == {"a": PolicyState.LOAD_ERROR}
-    assert "no_such_function" in manager.list()[0].error
+    assert "no_such_function" in manager.statuses()[0].error
     with pytest.raises(LictorError, match="never in force"):
         run(manager.configure("a", "", "grpc", enable=True))
     run(manager.add(policy("a"), "grpc"))
@@ -158,13 +160,13 @@ def test_a_kernel_that_refuses(manager: Manager, kernel: Kernel) -> None:
     kernel.fails = LictorError("the verifier says no")
     with pytest.raises(LictorError, match="verifier"):
         run(manager.add(policy("a"), "grpc"))
-    assert (states(manager)["a"], manager.list()[0].error) == (PolicyState.LOAD_ERROR, "the verifier says no")
+    assert (states(manager)["a"], manager.statuses()[0].error) == (PolicyState.LOAD_ERROR, "the verifier says no")
     run(manager.configure("a", "", "grpc", enable=True))
-    assert (states(manager)["a"], manager.list()[0].error) == (PolicyState.ENABLED, "")
+    assert (states(manager)["a"], manager.statuses()[0].error) == (PolicyState.ENABLED, "")
     kernel.fails = RuntimeError("a mistake of ours")
     with pytest.raises(RuntimeError):
         run(manager.configure("a", "", "grpc", enable=False))
-    assert (states(manager)["a"], manager.list()[0].error) == (PolicyState.ENABLED, "a mistake of ours")
+    assert (states(manager)["a"], manager.statuses()[0].error) == (PolicyState.ENABLED, "a mistake of ours")
 
 
 def test_states_in_between_are_seen(manager: Manager, kernel: Kernel) -> None:
@@ -180,7 +182,7 @@ def test_enable_and_disable(manager: Manager, kernel: Kernel) -> None:
     run(manager.configure("a", "", "grpc", enable=False))
     assert states(manager) == {"a": PolicyState.DISABLED}
     assert not kernel.plans
-    assert manager.list()[0].hooks[0].state is HookState.UNSPECIFIED
+    assert manager.statuses()[0].hooks[0].state is HookState.UNSPECIFIED
     run(manager.configure("a", "", "grpc", enable=True))
     run(manager.configure("a", "", "grpc", enable=True))
     assert states(manager) == {"a": PolicyState.ENABLED}
@@ -188,9 +190,9 @@ def test_enable_and_disable(manager: Manager, kernel: Kernel) -> None:
 
 def test_modes(manager: Manager, kernel: Kernel) -> None:
     run(manager.add(KILLING, "grpc"))
-    assert manager.list()[0].mode is Mode.ENFORCE
+    assert manager.statuses()[0].mode is Mode.ENFORCE
     run(manager.configure("kill", "", "grpc", mode=Mode.MONITOR))
-    assert (manager.list()[0].mode, kernel.plans["", "kill"].mode) == (Mode.MONITOR, Mode.MONITOR)
+    assert (manager.statuses()[0].mode, kernel.plans["", "kill"].mode) == (Mode.MONITOR, Mode.MONITOR)
     run(manager.configure("kill", "", "grpc", enable=False))
     run(manager.configure("kill", "", "grpc", mode=Mode.ENFORCE, enable=True))
     assert kernel.plans["", "kill"].mode is Mode.ENFORCE
@@ -201,17 +203,52 @@ def test_modes(manager: Manager, kernel: Kernel) -> None:
 
 def test_counters(manager: Manager) -> None:
     run(manager.add(KILLING, "grpc"))
-    (row,) = manager.list()[0].selectors
+    assert manager.statuses()[0].selectors == ()
+    (row,) = run(manager.list())[0].selectors
     assert (row.hook, row.hook_index, row.selector_index, row.label) == ("kprobe:tcp_connect", 0, 0, "one")
     assert (row.counters.post, row.counters.signal, row.counters.monitor_signal, row.counters.override) == (3, 3, 2, 0)
-    assert "kprobe:tcp_connect: " in manager.list()[0].info
+    assert "kprobe:tcp_connect: " in manager.statuses()[0].info
+
+
+def test_a_change_holds_up_nobody_who_looks(manager: Manager, kernel: Kernel) -> None:
+    go, began = threading.Event(), threading.Event()
+
+    def slow() -> None:
+        began.set()
+        assert go.wait(20)
+
+    async def look() -> Sequence[PolicyStatus]:
+        adding = asyncio.create_task(manager.add(policy("b"), "grpc"))
+        await asyncio.to_thread(began.wait, 20)
+        seen = await manager.list()
+        go.set()
+        await adding
+        return seen
+
+    run(manager.add(KILLING, "grpc"))
+    counted = run(manager.list())[0].selectors
+    kernel.during = slow
+    first, second = run(look())
+    assert (first.state, first.selectors) == (PolicyState.ENABLED, counted)
+    assert (second.name, second.state) == ("b", PolicyState.LOADING)
+
+
+def test_metrics(manager: Manager) -> None:
+    run(manager.add(KILLING, "grpc"))
+    with pytest.raises(LictorError):
+        run(manager.add(policy("a", "no_such_function"), "grpc"))
+    found = {(one.name.removeprefix("tetragon_tracingpolicy_"), one.labels): one.value for one in of_policies(manager)}
+    assert found["loaded", ("enabled",)] == found["loaded", ("load_error",)] == 1
+    assert found["loaded", ("disabled",)] == 0
+    assert found["kernel_memory_bytes", ("kill", "")] > 0
+    assert found["selector_actions_total", ("monitor_signal", "kprobe:tcp_connect", "0", "kill", "", "0", "one")] == 2
 
 
 def test_hooks_that_are_missing(manager: Manager) -> None:
     both = policy("a", more="}\n  - {call: no_such_function, syscall: false, ignore: {callNotFound: true}")
     run(manager.add(both, "grpc"))
     assert states(manager) == {"a": PolicyState.PARTIALLY_ENABLED}
-    assert [hook.state for hook in manager.list()[0].hooks] == [HookState.LOADED, HookState.CALL_NOT_FOUND]
+    assert [hook.state for hook in manager.statuses()[0].hooks] == [HookState.LOADED, HookState.CALL_NOT_FOUND]
 
 
 def test_changes_take_turns(manager: Manager, kernel: Kernel) -> None:
@@ -298,7 +335,7 @@ def test_kept_policies_come_back_all_or_none(kernel: Kernel, tmp_path: Path) -> 
     with pytest.raises(LictorError, match="no_such_fun"):
         run(again.restore())
     assert not kernel.plans
-    assert not again.list()
+    assert not again.statuses()
     file.write_text("nonsense")
     with pytest.raises(LictorError, match="remove the file"):
         run(again.restore())

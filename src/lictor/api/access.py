@@ -92,7 +92,7 @@ class Allowed:
         elif kind == "certificate" and colon:
             self._names.add(name)
         elif kind == "group" and colon:
-            self._gids.add(_group(name, option))
+            self._gids.add(group_id(name, option))
         else:
             self._uids.add(_user(word, option))
 
@@ -117,7 +117,8 @@ def _user(word: str, option: str) -> int:
         ) from None
 
 
-def _group(word: str, option: str) -> int:
+def group_id(word: str, option: str) -> int:
+    """The number of a group by name or number."""
     if word.isdecimal():
         return int(word)
     try:

@@ -45,10 +45,12 @@ def _bad(text: str, remedy: str) -> LictorError:
     return LictorError(f"{text!r} is no server address", remedy)
 
 
-def listen(address: Address) -> list[socket.socket]:
-    """Bound, listening sockets of an address. Raises LictorError when it cannot be had."""
+def listen(address: Address, group: int = -1) -> list[socket.socket]:
+    """Bound, listening sockets of an address; `group` is that of a socket file. Raises LictorError when it cannot be
+    had.
+    """
     try:
-        return [_listen_unix(address.path)] if address.path else _listen_tcp(address)
+        return [_listen_unix(address.path, group)] if address.path else _listen_tcp(address)
     except OSError as error:
         raise LictorError(
             f"the API cannot listen on {address}: {error.strerror}", "choose another --server-address"
@@ -73,7 +75,7 @@ def _listen_tcp(address: Address) -> list[socket.socket]:
     return sockets
 
 
-def _listen_unix(path: str) -> socket.socket:
+def _listen_unix(path: str, group: int) -> socket.socket:
     Path(path).parent.mkdir(mode=0o755, parents=True, exist_ok=True)
     _remove_stale(path)
     bound = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -84,6 +86,7 @@ def _listen_unix(path: str) -> socket.socket:
             bound.bind(path)
         finally:
             os.umask(before)
+        os.chown(path, -1, group)
         bound.listen()
     except OSError:
         bound.close()

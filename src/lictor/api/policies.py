@@ -44,7 +44,7 @@ class PolicyMethods:
         return pb.DeleteTracingPolicyResponse()
 
     async def _list(self, request: pb.ListTracingPoliciesRequest) -> pb.ListTracingPoliciesResponse:
-        found = self._manager.list(request.domain)
+        found = await self._manager.list(request.domain)
         return pb.ListTracingPoliciesResponse(policies=[_status(one) for one in found])
 
     async def _configure(self, request: pb.ConfigureTracingPolicyRequest) -> pb.ConfigureTracingPolicyResponse:

@@ -114,7 +114,7 @@ class PolicyManager(Protocol):
         self, name: str, namespace: str, domain: str, enable: bool | None = None, mode: Mode | None = None
     ) -> None: ...
 
-    def list(self, domain: str = "") -> Sequence[PolicyStatus]:
+    async def list(self, domain: str = "") -> Sequence[PolicyStatus]:
         """All policies, or those of a domain."""
         ...
 

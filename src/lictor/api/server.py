@@ -80,11 +80,14 @@ class ApiServer:
         if ports.policies is not None:
             self._methods |= PolicyMethods(ports.policies).methods()
 
-    async def start(self, addresses: Sequence[str]) -> None:
-        """Listen. Raises LictorError when an address is wrong or taken; nothing is left open then."""
+    async def start(self, addresses: Sequence[str], group: str = "") -> None:
+        """Listen. `group` may use socket files. Raises LictorError when an address is wrong or taken; nothing is left
+        open then.
+        """
+        gid = access.group_id(group, "server-socket-group") if group else -1
         try:
             for one in map(address.parse, addresses):
-                for bound in address.listen(one):
+                for bound in address.listen(one, gid):
                     await self._serve(one, bound)
         except LictorError:
             await self.close()

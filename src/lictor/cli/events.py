@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -80,25 +81,46 @@ async def _follow(
     from lictor.api import client, filters
 
     request = filters.to_request(*wanted)
-    connected = False
+    tally = _Tally()
     while True:
         try:
             async with client.connect(remote.address, remote.tls) as channel:
                 async for event in client.events(channel, request):
-                    if not connected:
-                        connected = True
+                    tally.see(event)
                     sys.stdout.write(line(event) + "\n")
                     sys.stdout.flush()
             ended = "the agent ended the stream"
         except LictorError as error:
-            if wait is None or not connected:
+            if wait is None or not tally.events:
                 raise
             ended = str(error)
+        except asyncio.CancelledError:
+            tally.show()
+            raise
         click.echo(f"lictor: {ended}", err=True)
         if wait is None:
+            tally.show()
             return
         click.echo(f"lictor: trying again every {wait:g} s; events until then are missing here", err=True)
         await asyncio.sleep(wait)
+
+
+class _Tally:
+    """What went by, told at the end to who watched on a terminal."""
+
+    def __init__(self) -> None:
+        self.events = 0
+        self.lost = 0
+        self._began = time.monotonic()
+
+    def see(self, event: dict[str, Any]) -> None:
+        self.events += 1
+        self.lost += int(event.get("rate_limit_info", {}).get("number_of_dropped_process_events", 0))
+
+    def show(self) -> None:
+        if sys.stderr.isatty():
+            seconds = time.monotonic() - self._began
+            click.echo(f"lictor: {self.events} events in {seconds:.0f} s, {self.lost} lost", err=True)
 
 
 def _show_file(lines: Iterable[bytes], line: Callable[[dict[str, Any]], str]) -> None:

@@ -10,7 +10,7 @@ import asyncio
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
@@ -28,9 +28,11 @@ from lictor.api.ports import (
 )
 from lictor.daemon.persist import Kept, Store
 from lictor.errors import LictorError
-from lictor.policy.compile import Compiled
-from lictor.policy.diagnostics import as_text
 from lictor.policy.plan import ActionKind, Hook, Mode, Plan, Rule
+
+if TYPE_CHECKING:
+    from lictor.policy.compile import Compiled
+    from lictor.policy.diagnostics import Diagnostic
 
 _log = log.get("policies")
 _DEAD = (PolicyState.LOAD_ERROR, PolicyState.SKIPPED)
@@ -84,6 +86,7 @@ class _Entry:
     state: PolicyState = PolicyState.LOADING
     error: str = ""
     mode: Mode | None = None  # one that was set at run time
+    counters: Sequence[SelectorCounters] = ()
 
     @property
     def loaded(self) -> bool:
@@ -194,10 +197,27 @@ class Manager:
             text = entry.text.decode(errors="replace")
             self._store.keep(Kept(text, entry.name, entry.namespace, entry.domain, enabled, mode))
 
-    def list(self, domain: str = "") -> Sequence[PolicyStatus]:
-        """All policies in the order in which they came, or those of a domain."""
+    async def list(self, domain: str = "") -> Sequence[PolicyStatus]:
+        """All policies in the order in which they came, or those of a domain.
+
+        While a change is under way the counters are those of the last look: the kernel half answers one at a time.
+        """
+        if self._lock.locked():
+            return self.statuses(domain)
+        await asyncio.to_thread(self.count)
+        return self.statuses(domain)
+
+    def statuses(self, domain: str = "") -> Sequence[PolicyStatus]:
+        """The same with the counters of the last `count`."""
         found = sorted(self._entries.values(), key=lambda entry: entry.id)
         return [self._status(entry) for entry in found if not domain or entry.domain == domain]
+
+    def count(self) -> None:
+        """Read the counters of every policy in force. It waits for a change that is under way."""
+        for entry in tuple(self._entries.values()):
+            plan = entry.plan
+            if plan is not None and entry.loaded:
+                entry.counters = self._counters(entry, plan)
 
     def domains(self) -> Sequence[str]:
         return sorted({entry.domain for entry in self._entries.values()})
@@ -217,7 +237,7 @@ class Manager:
             error = _findings(compiled, entry.name)
             entry.state, entry.error = PolicyState.LOAD_ERROR, str(error)
             raise error
-        for line in as_text(compiled.diagnostics):
+        for line in _as_text(compiled.diagnostics):
             _log.warning("%s", line.strip())
 
     async def _load(self, entry: _Entry) -> None:
@@ -280,13 +300,13 @@ class Manager:
             error=entry.error,
             kernel_memory=plan.memory.own + plan.memory.shared if plan is not None and entry.loaded else 0,
             hooks=_hooks(plan, entry.loaded) if plan is not None else (),
-            selectors=self._counters(entry, plan) if plan is not None and entry.loaded else (),
+            selectors=entry.counters if entry.loaded else (),
         )
 
     def _counters(self, entry: _Entry, plan: Plan) -> Sequence[SelectorCounters]:
         try:
             rows = self._backend.statistics(entry.namespace, entry.name)
-        except LictorError:  # it is being changed just now
+        except LictorError:  # it went while we asked
             return ()
         found = []
         for row in rows:
@@ -347,9 +367,16 @@ def _promises(plan: Plan) -> str:
     )
 
 
+def _as_text(found: Sequence[Diagnostic]) -> list[str]:
+    # Imported here: an agent without policies does without the compiler.
+    from lictor.policy.diagnostics import as_text
+
+    return as_text(found)
+
+
 def _findings(compiled: Compiled, file: str) -> LictorError:
     errors = [one for one in compiled.diagnostics if one.severity == "error"]
-    text = "\n".join(as_text(errors))
+    text = "\n".join(_as_text(errors))
     return LictorError(f"{file} is no policy that can be loaded here:\n{text}\n", "`lictor policy check` explains")
 
 

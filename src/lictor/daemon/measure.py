@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
@@ -22,6 +23,7 @@ from lictor.track.processes import Tracker
 
 if TYPE_CHECKING:
     from lictor.api.server import ApiServer
+    from lictor.daemon.manager import Manager
 
 PROCESS_TABLE = "execve_map"  # what Tetragon calls it
 
@@ -30,7 +32,7 @@ class Measures:
     """Serves all metrics of an agent; a sink, because it counts events."""
 
     def __init__(self, agent: Agent, exports: Exports | None, api: ApiServer | None) -> None:
-        settings, (sensor, tracker, reader, _) = agent.settings, agent.parts
+        settings, (sensor, tracker, reader, policies) = agent.settings, agent.parts
         sources: list[Source] = [
             of_build,
             partial(of_rings, reader),
@@ -41,6 +43,7 @@ class Measures:
             sources.append(partial(of_exports, exports))
         if api is not None:
             sources.append(partial(of_api, api))
+        sources.append(lambda: of_policies(policies.known) if policies.known is not None else ())
         self._counts: EventCounts | None = None
         if settings.enable_event_metrics:
             self._counts = EventCounts(settings.metrics_label_filter, node_name(settings))
@@ -117,3 +120,23 @@ def of_api(api: ApiServer) -> Iterator[Sample]:
     yield Sample("lictor_api_refused_total", api.refused)
     yield Sample("lictor_cel_failures_total", api.expressions_failed)
     yield Sample("lictor_grpc_streams", len(api.listeners))
+
+
+_STATES = ("disabled", "enabled", "error", "load_error", "partially_enabled", "skipped")
+
+
+def of_policies(manager: Manager) -> Iterator[Sample]:
+    """Asked from the thread of a scrape, which may wait for a change that is under way."""
+    manager.count()
+    found = manager.statuses()
+    states = Counter(one.state.name.lower() for one in found)
+    for state in _STATES:
+        yield Sample("tetragon_tracingpolicy_loaded", states[state], (state,))
+    for one in found:
+        labels = (one.name, one.namespace)
+        yield Sample("tetragon_tracingpolicy_kernel_memory_bytes", one.kernel_memory, labels)
+        for row in one.selectors:
+            where = (row.hook, str(row.hook_index), *labels, str(row.selector_index), row.label)
+            for action in row.counters.__dataclass_fields__:
+                count = getattr(row.counters, action)
+                yield Sample("tetragon_tracingpolicy_selector_actions_total", count, (action, *where))

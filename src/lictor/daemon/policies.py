@@ -31,14 +31,17 @@ class Policies:
         self._reader = reader
         self._engine: PolicyEngine | None = None
         self._making = threading.Lock()
+        self.known: Manager | None = None  # the manager, once somebody asked for it
 
-    @cached_property
+    @property
     def manager(self) -> Manager:
         """Who may be asked for changes of policies."""
-        from lictor.daemon.manager import Manager
-        from lictor.daemon.persist import Store
+        if self.known is None:
+            from lictor.daemon.manager import Manager
+            from lictor.daemon.persist import Store
 
-        return Manager(self, Store(self._kept_in) if self._kept_in else None)
+            self.known = Manager(self, Store(self._kept_in) if self._kept_in else None)
+        return self.known
 
     @cached_property
     def machine(self) -> Machine:

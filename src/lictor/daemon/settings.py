@@ -63,6 +63,7 @@ class Settings:
     server_tls_key_file: str = _setting("API", "", "the certificate's key, PEM")
     server_tls_client_ca_files: tuple[str, ...] = _setting("API", (), "authorities of client certificates, PEM")
     server_tls_require_client_cert: bool = _setting("API", False, "let nobody in over TCP without a certificate")
+    server_socket_group: str = _setting("API", "", "the group of unix sockets, whose members can connect; empty: root")
     server_readers: tuple[str, ...] = _setting(
         "API",
         ("anyone",),

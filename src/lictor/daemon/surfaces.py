@@ -107,7 +107,7 @@ async def _api(agent: Agent, addresses: list[str], exports: Exports | None) -> A
         Tls(files) if files.cert else None,
     )
     agent.squeeze.append(server.listeners.squeeze)
-    await server.start(addresses)
+    await server.start(addresses, settings.server_socket_group)
     return server
 
 

@@ -66,6 +66,16 @@ METRICS: dict[str, Metric] = {
     "lictor_api_refused_total": Metric("counter", "calls of the API by those who may not"),
     "lictor_cel_failures_total": Metric("counter", "times that a client's CEL filter could not be judged on an event"),
     "lictor_grpc_streams": Metric("gauge", "gRPC clients that follow events"),
+    # Policies
+    "tetragon_tracingpolicy_loaded": Metric("gauge", "policies in this state", ("state",)),
+    "tetragon_tracingpolicy_kernel_memory_bytes": Metric(
+        "gauge", "kernel memory of the policy, estimated", ("policy", "policy_namespace")
+    ),
+    "tetragon_tracingpolicy_selector_actions_total": Metric(
+        "counter",
+        "how often an action ran, or would have (monitor_…)",
+        ("action", "hook", "hook_index", "policy", "policy_namespace", "selector_index", "selector_label"),
+    ),
     # Events
     "tetragon_events_total": Metric("counter", "events", ("type", *WORKLOAD_LABELS), True),
     "tetragon_policy_events_total": Metric("counter", "events of policies", ("policy", "hook", *WORKLOAD_LABELS), True),

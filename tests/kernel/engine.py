@@ -14,7 +14,7 @@ from lictor.model.hook import HookEvent
 from lictor.pipeline.hooks import HookStream
 from lictor.pipeline.reader import Reader
 from lictor.policy.plan import Plan
-from lictor.sensors.policies import PolicyEngine
+from lictor.sensors.policies import open_engine
 from lictor.sensors.process import ProcessSensor, Sizes
 from lictor.track import scanned
 from lictor.track.hooks import HookTracker
@@ -39,7 +39,7 @@ class Bench:
         self.tracker = Tracker(ImageBuilder(self.sensor.decoder, WallClock(), detail, host))
         scanned.enter(self.tracker, self.sensor.scan(), self.sensor.hierarchy)
         self.reader = Reader(self.sensor, self.tracker)
-        self.engine = PolicyEngine(self.sensor.object, self.sensor.hierarchy.source)
+        self.engine = open_engine(self.sensor.object, self.sensor.hierarchy.source)
         btf = self.engine.store.object.btf
         hooks = HookTracker(self.tracker, self.engine.catalog, Arguments(ValueDecoder(btf)))
         self.reader.hooks = HookStream(HookDecoder(btf), hooks, self.engine)

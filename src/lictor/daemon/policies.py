@@ -84,13 +84,13 @@ class Policies:
         """The engine; it comes with the first policy."""
         with self._making:
             if self._engine is None:
-                from lictor.sensors.policies import PolicyEngine
+                from lictor.sensors.policies import open_engine
                 from lictor.track.hooks import HookTracker
                 from lictor.track.values import Arguments
                 from lictor.wire.hooks import HookDecoder
                 from lictor.wire.values import ValueDecoder
 
-                engine = PolicyEngine(self._sensor.object, self._sensor.hierarchy.source)
+                engine = open_engine(self._sensor.object, self._sensor.hierarchy.source)
                 btf = engine.store.object.btf
                 hooks = HookTracker(self._tracker, engine.catalog, Arguments(ValueDecoder(btf)))
                 self._reader.hooks = HookStream(HookDecoder(btf), hooks, engine)

@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 
 from lictor.errors import LictorError
 from lictor.host import procfs
-from lictor.kernel.arrays import grace_period
 from lictor.kernel.objects import Object
 from lictor.kernel.programs import misses_of
 from lictor.policy.plan import Attach, Hook, Mode, Plan, Rule, Source
@@ -81,21 +80,27 @@ class SelectorStats:
     failed_reads: int
 
 
+def open_engine(process: Object, cgroup_source: int) -> PolicyEngine:
+    """The engine of this kernel, beside a process sensor that is loaded. Raises LictorError."""
+    store = Store(process, cgroup_source)
+    return PolicyEngine(store, Attachments(store), KeptCalls(store))
+
+
 class PolicyEngine:
     """Made with the first policy. Every method may be called from any thread; they take turns."""
 
-    def __init__(self, process: Object, cgroup_source: int) -> None:
+    def __init__(self, store: Store, attachments: Attachments, calls: KeptCalls) -> None:
         self._lock = threading.Lock()
-        self.store = Store(process, cgroup_source)
+        self.store = store
         own = procfs.host_namespaces()
         encoder = Encoder(self.store.shapes, [own.get(name, 0) for name in NamespaceInodes._fields])
         self._encoder = encoder
         self._sets = Sets(self.store)
         self._predicates = Predicates(self.store, self._sets)
         self._hooks = Hooks(self.store, encoder)
-        self._attachments = Attachments(self.store)
+        self._attachments = attachments
         self.catalog = HookCatalog()
-        self._calls = KeptCalls(self.store)
+        self._calls = calls
         self._unreturned: list[HookRecord] = []
         self._instance = 0
         self._gone: set[int] = set()
@@ -317,7 +322,7 @@ class PolicyEngine:
             for attach in reversed(group.attached):
                 self._attachments.release(group.hook.number, attach)
             group.attached.clear()
-        grace_period()
+        self.store.grace_period()
         self._predicates.settle()
         self._unreturned += self._calls.of(loaded.instance)
         store = self.store

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 
-from lictor.kernel.arrays import SharedArray
+from lictor.kernel.arrays import SharedArray, grace_period
 from lictor.kernel.libbpf import possible_cpus
 from lictor.kernel.objects import Object, object_path
 from lictor.sensors.numbers import Numbers
@@ -68,6 +68,10 @@ class Store:
         self.generation = 1
         low, high = (int.from_bytes(self.seed[at : at + 8], "little") for at in (0, 8))
         self.arrays["engine"].write(0, self.shapes.pack("engine_state", self.generation, 0, 0, 0, low, high))
+
+    def grace_period(self) -> None:
+        """Wait until no program runs any more that ran when this was called."""
+        grace_period()
 
     def new_generation(self) -> None:
         """What processes are known by has changed: their bits are computed anew when they are next wanted."""

@@ -4,6 +4,7 @@
 #define LICTOR_GROUPS_H
 
 #include "act/post.h"
+#include "engine/scope.h"
 #include "match/filter.h"
 
 enum decision { DECISION_NO = 0, DECISION_YES, DECISION_LATER };
@@ -166,9 +167,7 @@ static long step_over_groups(u32 index, u32 *slot)
 		s->word = lowest_bit(s->words);
 		s->words &= s->words - 1;
 		bit = masked(s->word, SCOPE_WORDS);
-		s->bits = hook->mask[bit] & s->scope.bits[bit];
-		if (!s->bits)
-			return 0;
+		s->bits = s->common[bit];
 	}
 	block = head_blocks_at(hook->block[masked(s->word, SCOPE_WORDS)]);
 	if (!block)
@@ -180,10 +179,50 @@ static long step_over_groups(u32 index, u32 *slot)
 }
 
 #define MOST_STEPS (1 << 16)
+#define MOST_TRIES 3
 
+/* Notes which bits hook and process have in common. */
+__noinline int find_common(u32 slot)
+{
+	struct scratch *s = scratch_at(slot);
+	struct hook_state *hook = s ? hooks_at(s->hook) : NULL;
+	u32 words;
+
+	if (!hook)
+		return 0;
+	words = hook->words & s->scope.words;
+	s->words = 0;
+	for (u32 i = 0; i < SCOPE_WORDS; i++) {
+		if (!words)
+			return 0;
+		s->common[i] = hook->mask[i] & s->scope.bits[i];
+		if (words & 1U << i && s->common[i])
+			s->words |= 1U << i;
+		words &= ~(1U << i);
+	}
+	return 0;
+}
+
+/*
+ * Runs the groups that apply to the process. The generation is looked at after the mask: whoever gives a bit to a hook
+ * has turned it before. So bits that were computed under another one are computed anew, and a mask is never compared
+ * with bits from before it.
+ */
 static __always_inline void run_groups(u32 slot, struct scratch *s, struct hook_state *hook)
 {
-	s->words = hook->words & s->scope.words;
+	struct engine_state *state = engine_at(0);
+	u32 tries;
+
+	for (tries = 0; tries < MOST_TRIES; tries++) {
+		find_common(slot);
+		if (!hook->scoped || !state || s->scope.generation == state->generation)
+			break;
+		refresh_scope(slot, SCOPE_MEET);
+	}
+	if (tries == MOST_TRIES) {
+		__sync_fetch_and_add(&hook->scratch_busy, 1);
+		return;
+	}
 	s->bits = 0;
 	s->group = 0;
 	bpf_loop(MOST_STEPS, step_over_groups, &slot, 0);

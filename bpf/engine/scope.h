@@ -340,6 +340,7 @@ __noinline int load_scope(u32 slot)
 	entry = bpf_map_lookup_elem(&scope_table, &tgid);
 	if (!entry || entry->generation != state->generation || entry->start != task->group_leader->start_boottime)
 		return refresh_scope(slot, SCOPE_MEET);
+	s->scope.generation = entry->generation;
 	s->scope.words = entry->words;
 	for (u32 i = 0; i < SCOPE_WORDS; i++)
 		s->scope.bits[i] = entry->bits[i];

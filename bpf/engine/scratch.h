@@ -25,6 +25,7 @@ struct scratch {
 	/* The walk over the groups: words and bits still to be looked at, the next group. */
 	u32 words;
 	u32 word;
+	u64 common[SCOPE_WORDS];
 	u64 bits;
 	u32 group;
 	u32 read;                 /* slots that were read */

@@ -1,7 +1,7 @@
 """The engine's user half on memory of its own, and the kernel half as small steps that can be interleaved with it.
 
 `Store` stands in for the maps: what is written is what the kernel would read. `Kernel.run` is one run of a hook
-program: it yields wherever another CPU could come between two reads (bpf/engine: hook_applies, load_scope,
+program: it yields wherever another CPU could come between two reads (bpf/engine: load_scope, run_groups,
 step_over_groups, run_group). Grace periods let the runs that are under way end, as the kernel's do.
 """
 
@@ -139,21 +139,25 @@ class Kernel:
     def run(self, process: Process, hook: int, matched: Callable[[int, int], None]) -> Iterator[None]:
         """One run of a program; `matched` gets policy and instance of each group that acts."""
         hooks = self.store.arrays["hooks"]
-        words = hooks.load(hook, self.offsets["words"], "<I")
-        yield
-        generation = self.store.generation
-        yield
-        if process.generation != generation:
-            yield from self.refresh(process)
-        bits = process.bits
-        yield
-        for word in range(32):
-            if not words >> word & 1:
-                continue
-            common = hooks.load(hook, self.offsets["mask"] + 8 * word, "<Q") & (bits >> WORD * word)
+        while True:
+            if process.generation != self.store.generation:
+                yield
+                yield from self.refresh(process)
+            generation, bits = process.generation, process.bits
             yield
+            words = hooks.load(hook, self.offsets["words"], "<I")
+            yield
+            common = {}
+            for word in range(32):
+                if words >> word & 1:
+                    mask = hooks.load(hook, self.offsets["mask"] + 8 * word, "<Q")
+                    common[word] = mask & (bits >> WORD * word)
+                    yield
+            if generation == self.store.generation:
+                break
+        for word, shared in common.items():
             for place in range(WORD):
-                if common >> place & 1:
+                if shared >> place & 1:
                     yield from self.groups(hook, word, place, bits, matched)
 
     def groups(

@@ -6,6 +6,7 @@ its end and are for its process match once; others may match once if they were i
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 
 from hypothesis import settings
@@ -162,5 +163,6 @@ class PolicyLife(RuleBasedStateMachine):
         assert not self.kernel.store.strings
 
 
-PolicyLife.TestCase.settings = settings(max_examples=200, stateful_step_count=50, deadline=None)
+_EXAMPLES = int(os.environ.get("LICTOR_EXAMPLES", "50"))  # many in `make prove`
+PolicyLife.TestCase.settings = settings(max_examples=_EXAMPLES, stateful_step_count=50, deadline=None)
 TestPolicyLife = PolicyLife.TestCase

@@ -47,7 +47,7 @@ class Arguments:
         if field is None:
             return model.ErrorArg(model.Error("not read"), read.label)
         if field.flags & FLAG_ERROR:
-            return model.ErrorArg(model.Error(os.strerror(field.extra)), read.label)
+            return model.ErrorArg(model.Error(os.strerror(field.extra & 0xFFFF)), read.label)
         try:
             return _MAKERS[read.type](self._decoder, field, read.label)
         except struct.error as error:
@@ -95,7 +95,7 @@ def _path(field: Field) -> tuple[str, str, str]:
         flags.append("unreachable")
     if field.flags & FLAG_TRUNCATED:
         flags.append("unresolvedPathComponents")
-    return path, " ".join(flags), stat.filemode(field.extra) if field.extra else ""
+    return path, " ".join(flags), stat.filemode(field.extra & 0xFFFF) if field.extra else ""
 
 
 def _file(_decoder: ValueDecoder, field: Field, label: str) -> model.Argument:

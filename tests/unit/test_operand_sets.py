@@ -1,0 +1,52 @@
+"""The search by halves over lengths finds exactly what has a member as its beginning, or its end."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lictor.sensors.numbers import Numbers
+from lictor.sensors.sets import search_marks
+
+texts = st.lists(st.text("ab", min_size=1, max_size=9).map(str.encode), min_size=1, max_size=12, unique=True)
+
+
+def search(marks: dict[bytes, int], lengths: list[int], text: bytes, at_end: bool) -> bool:
+    """As bpf/match/strings.h does."""
+    low, high = 0, len(lengths)
+    while low < high:
+        middle = (low + high) // 2
+        if lengths[middle] > len(text):
+            high = middle
+            continue
+        part = text[len(text) - lengths[middle] :] if at_end else text[: lengths[middle]]
+        mark = marks.get(part, 0)
+        if not mark:
+            high = middle
+        elif mark & 1:
+            return True
+        else:
+            low = middle + 1
+    return False
+
+
+@given(texts, st.text("ab", max_size=12).map(str.encode), st.booleans())
+def test_search(members: list[bytes], text: bytes, at_end: bool) -> None:
+    lengths = sorted({len(member) for member in members})
+    found = search(search_marks(members, lengths, at_end), lengths, text, at_end)
+    wanted = any(text.endswith(member) if at_end else text.startswith(member) for member in members)
+    assert found == wanted
+
+
+@given(st.lists(st.integers(1, 6), max_size=30), st.randoms(use_true_random=False))
+def test_numbers_are_given_once_and_come_back_whole(counts: list[int], random: object) -> None:
+    numbers = Numbers("things", 3, 203)
+    taken = [(numbers.take(count), count) for count in counts]
+    used = [one for first, count in taken for one in range(first, first + count)]
+    assert len(used) == len(set(used)) == numbers.used
+    assert all(3 <= one < 203 for one in used)
+    random.shuffle(taken)  # type: ignore[attr-defined]
+    for first, count in taken:
+        numbers.give(first, count)
+    assert numbers.used == 0
+    assert numbers.take(200) == 3

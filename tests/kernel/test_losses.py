@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -67,12 +68,30 @@ def test_records_that_find_no_room_in_a_ring(tiny: tuple[ProcessSensor, Reader, 
     assert reader.losses() == []
 
 
+POLICY = """
+apiVersion: cilium.io/v1alpha1
+kind: TracingPolicy
+metadata: {name: seeks}
+spec:
+  tracepoints:
+  - subsystem: syscalls
+    event: sys_enter_lseek
+    args: [{index: 5, type: uint64}]
+    selectors: [{matchArgs: [{index: 5, operator: Equal, values: ["424242"]}]}]
+"""
+SEEK = "import contextlib, os\nfor _ in range(3):\n    with contextlib.suppress(OSError): os.lseek(424242, 0, 0)"
+
+
 def test_the_agent_serves_what_it_counts(tmp_path: Path) -> None:
-    agent = RunningAgent(tmp_path, "--metrics-server", "127.0.0.1:0", "--export-rate-limit", "1000000")
+    policy = tmp_path / "policy.yaml"
+    policy.write_text(POLICY)
+    options = ("--metrics-server", "127.0.0.1:0", "--export-rate-limit", "1000000", "--policy", str(policy))
+    agent = RunningAgent(tmp_path, *options)
     agent.wait(lambda: "serving metrics" in agent.log(), "metrics")
     url = next(word for word in agent.log().split() if word.startswith("http://"))
     for _ in range(5):
         agent.run("/bin/true")
+    agent.run(sys.executable, "-c", SEEK)
     with urllib.request.urlopen(url, timeout=10) as answer:
         families = text_string_to_metric_families(answer.read().decode())
     found = {(s.name, *s.labels.values()): s.value for family in families for s in family.samples}
@@ -84,4 +103,8 @@ def test_the_agent_serves_what_it_counts(tmp_path: Path) -> None:
     assert found["tetragon_observer_ringbuf_events_received_total",] >= 15
     assert found["process_resident_memory_bytes",] > 1e6
     assert any("/bin/true" in name for name in found)
+    assert found["tetragon_tracingpolicy_loaded", "enabled"] == 1
+    seen = [v for n, v in found.items() if n[0] == "tetragon_policy_events_total" and "seeks" in n]
+    acted = [v for n, v in found.items() if n[0] == "tetragon_tracingpolicy_selector_actions_total" and "post" in n]
+    assert seen == acted == [3]
     assert agent.stop() == 0

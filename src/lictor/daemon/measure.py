@@ -38,6 +38,7 @@ class Measures:
             partial(of_rings, reader),
             partial(of_sensor, sensor, settings.process_table_entries),
             partial(of_tracker, tracker),
+            partial(of_hooks, reader),
         ]
         if exports is not None:
             sources.append(partial(of_exports, exports))
@@ -67,13 +68,24 @@ def of_rings(reader: Reader) -> Iterator[Sample]:
     priority, bulk = reader.lost()
     yield Sample("tetragon_observer_ringbuf_events_received_total", reader.stats.records)
     yield Sample("tetragon_observer_ringbuf_events_lost_total", priority + bulk)
-    yield Sample("tetragon_observer_ringbuf_errors_total", reader.stats.bad)
+    unreadable = reader.stats.bad + (reader.hooks.bad if reader.hooks is not None else 0)
+    yield Sample("tetragon_observer_ringbuf_errors_total", unreadable)
     yield Sample("tetragon_bpf_missed_events_total", priority, ("ENOSPC", "priority"))
     yield Sample("tetragon_bpf_missed_events_total", bulk, ("ENOSPC", "bulk"))
     if reader.throttle is not None:
         yield Sample("tetragon_cgroup_rate_total", reader.throttle.started, ("throttle_start",))
         yield Sample("tetragon_cgroup_rate_total", reader.throttle.stopped, ("throttle_stop",))
         yield Sample("lictor_cgroup_rate_held_back_total", reader.throttle.held_back)
+
+
+def of_hooks(reader: Reader) -> Iterator[Sample]:
+    """What the programs of policies missed. Empty before the first policy."""
+    for (where, why), count in (reader.hooks.missed if reader.hooks is not None else {}).items():
+        kind, _, name = where.partition(" ")
+        if kind == "program":
+            yield Sample("tetragon_missed_prog_probes_total", count, (name, ""))
+        else:
+            yield Sample("lictor_hooks_missed_total", count, (where, why))
 
 
 def of_sensor(sensor: ProcessSensor, table_entries: int) -> Iterator[Sample]:

@@ -76,6 +76,10 @@ METRICS: dict[str, Metric] = {
         "how often an action ran, or would have (monitor_…)",
         ("action", "hook", "hook_index", "policy", "policy_namespace", "selector_index", "selector_label"),
     ),
+    "tetragon_missed_prog_probes_total": Metric(
+        "counter", "runs that the kernel skipped, because the program ran already on that CPU", ("attach", "policy")
+    ),
+    "lictor_hooks_missed_total": Metric("counter", "runs of a hook that could not be looked at", ("where", "reason")),
     # Events
     "tetragon_events_total": Metric("counter", "events", ("type", *WORKLOAD_LABELS), True),
     "tetragon_policy_events_total": Metric("counter", "events of policies", ("policy", "hook", *WORKLOAD_LABELS), True),

@@ -43,6 +43,11 @@ class HookStream:
         ]
 
     @property
+    def missed(self) -> dict[tuple[str, str], int]:
+        """(where, why) -> how often something was missed, as of the last `losses`."""
+        return self._told
+
+    @property
     def waiting(self) -> bool:
         return bool(self._waited or self._fresh)
 

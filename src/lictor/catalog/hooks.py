@@ -1,4 +1,4 @@
-"""Kinds of hooks that a policy can ask for, and how a function of a system call is named."""
+"""Kinds of hooks that a policy can ask for, and the options that it can have."""
 
 from __future__ import annotations
 
@@ -20,11 +20,6 @@ class HookKind(StrEnum):
 
 MOST_ARGUMENTS = 6  # that are in registers: a function's, and a system call's
 
-# Architecture -> ABI -> prefix of the kernel's function for a system call.
-SYSCALL_PREFIXES = {
-    "x86_64": {"x64": "__x64_", "i386": "__ia32_"},
-    "aarch64": {"arm64": "__arm64_", "arm32": "__arm64_compat_"},
-}
 ABI_OF_32_BITS = 0x80000000  # set in a syscall64 value
 
 OPTIONS = {

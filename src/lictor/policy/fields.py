@@ -5,7 +5,6 @@ from __future__ import annotations
 from lictor.catalog.types import TYPES, Family, TypeRow
 from lictor.host.formats import FormatField
 
-_CHARACTERS = ("char", "unsigned char", "u8", "__u8")
 _WIDTHS = {1: "int8", 2: "int16", 4: "int32", 8: "int64"}
 _TEXTS = (Family.TEXT, Family.BYTES, Family.UNIX_ADDRESS)
 

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from functools import cached_property
 
 from lictor.catalog import syscalls
-from lictor.catalog.hooks import SYSCALL_PREFIXES
 from lictor.catalog.types import TypeRow
 from lictor.errors import LictorError
 from lictor.host.facts import Function, HostFacts, Preemption, Prototype
@@ -43,7 +42,9 @@ class Machine:
     @cached_property
     def prefixes(self) -> dict[str, str]:
         """ABI → prefix of a system call's function; the first is the machine's own."""
-        return SYSCALL_PREFIXES.get(self.facts.architecture, {"": ""})
+        architecture = self.facts.architecture
+        abis = [table[architecture] for table in (syscalls.NATIVE, syscalls.COMPAT) if architecture in table]
+        return {abi: syscalls.WRAPPERS[abi] for abi in abis} or {"": ""}
 
     def lacks(self, ability: str) -> str:
         return self.facts.lacks(ability)

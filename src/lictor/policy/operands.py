@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from lictor.catalog.capabilities import ALIASES as CAPABILITY_ALIASES
 from lictor.catalog.capabilities import CAPABILITIES
-from lictor.catalog.types import Family, TypeRow
+from lictor.catalog.types import TypeRow
+from lictor.policy.diagnostics import did_you_mean
 from lictor.policy.plan import OperandSet, SetKind
 from lictor.policy.source import integer
 
@@ -94,7 +95,9 @@ def capability(text: str) -> int:
     name = CAPABILITY_ALIASES.get(name, name)
     if name in CAPABILITIES:
         return CAPABILITIES[name]
-    raise BadValueError(f"no capability `{text.strip()[:60]}`", "a name as CAP_SYS_ADMIN", _near(name, CAPABILITIES))
+    raise BadValueError(
+        f"no capability `{text.strip()[:60]}`", "a name as CAP_SYS_ADMIN", did_you_mean(name, CAPABILITIES)
+    )
 
 
 def named(text: str, names: dict[str, int], word: str, greatest: int = 255) -> int:
@@ -105,7 +108,9 @@ def named(text: str, names: dict[str, int], word: str, greatest: int = 255) -> i
     found = integer(upper)
     if found is not None:
         return Limits(0, greatest, False).check(found, text)
-    raise BadValueError(f"no {word} `{upper[:60]}`", f"a name as {next(iter(names))}, or a number", _near(upper, names))
+    raise BadValueError(
+        f"no {word} `{upper[:60]}`", f"a name as {next(iter(names))}, or a number", did_you_mean(upper, names)
+    )
 
 
 def network(text: str) -> tuple[int, int, int]:
@@ -168,13 +173,3 @@ def _shortest(ordered: list[str]) -> list[str]:
         if not kept or not one.startswith(kept[-1]):
             kept.append(one)
     return kept
-
-
-def _near(name: str, names: Iterable[str]) -> str:
-    from lictor.policy.diagnostics import did_you_mean
-
-    return did_you_mean(name, names)
-
-
-def is_numeric(row: TypeRow) -> bool:
-    return row.family in (Family.NUMBER, Family.SYSCALL, Family.CAPABILITIES)

@@ -9,7 +9,6 @@ from lictor.policy.shape import Many, Named, Part, PartOf
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _ID = "https://lictor.dev/schema/tracingpolicy.json"
-_OWNED_BY_SERVER = ("apiVersion", "kind", "metadata")
 
 
 def json_schema() -> dict[str, Any]:

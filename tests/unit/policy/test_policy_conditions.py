@@ -234,6 +234,18 @@ def test_a_list_of_system_calls_against_a_plain_number(compile_spec: Compile) ->
     assert one.numbers == (32, 41)
 
 
+def test_a_condition_on_what_is_read_at_return(compile_spec: Compile) -> None:
+    spec = """
+  kprobes:
+  - call: sys_read
+    return: true
+    returnArg: {index: 0, type: long}
+    args: [{index: 1, type: char_buf, returnCopy: true}]
+    selectors: [{matchArgs: [{index: 1, operator: Equal, values: [x]}]}]
+"""
+    assert "never-matches" in [one.code for one in compile_spec(spec).diagnostics]
+
+
 def test_conditions_that_exclude_each_other(compile_spec: Compile) -> None:
     never = [
         "{index: 0, operator: Equal, values: [/a]}, {index: 0, operator: Prefix, values: [/b]}",

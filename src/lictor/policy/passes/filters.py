@@ -84,6 +84,9 @@ def compile_filter(draft: Draft, hook: HookDraft, field: str, part: document.Mat
         return None
     if part.values and operator.operand is Operand.NOTHING:
         draft.problems.add("no-effect", part.at("values"), f"`{part.operator}` takes no values")
+    if value.read.at_return and field != "matchReturnArgs":
+        message = f"argument {value.part.index} is read when the function returns, this is asked before"
+        draft.problems.add("never-matches", part.node, message, hint="leave out `returnCopy`, or read it twice")
     before = draft.problems.errors
     found = _COMPILERS[operator.operand](Condition(draft, hook, part, operator, value))
     return found if draft.problems.errors == before else None
@@ -109,7 +112,7 @@ def _subject(draft: Draft, hook: HookDraft, field: str, part: document.MatchArgs
         expected = f"0 to {len(mine) - 1}" if mine else f"`{home}` in the hook"
         draft.problems.add("unknown-argument", part.item("args", 0), message, expected=expected)
         return None
-    fitting = [value for value in mine if value.part.index == part.index]
+    fitting = sorted((one for one in mine if one.part.index == part.index), key=lambda one: one.read.at_return)
     if home == "data" and len(fitting) != 1 and part.index < len(mine):
         return mine[part.index]  # data has no arguments' numbers: then it is the place
     if fitting:

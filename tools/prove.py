@@ -37,6 +37,12 @@ def _vm(kernel: str, *words: str) -> tuple[str, ...]:
 PREEMPT = ("--smp", "4", "--append", "preempt=full")
 PROOFS = (
     Proof("soak", "3,000 execs per second for a minute on this kernel lose nothing", (PY, "bench/soak.py")),
+    Proof(
+        "churn",
+        "8 threads change policies for a minute while events flow: none lost, doubled or foreign, no leak",
+        (PY, "-m", "pytest", "-q", "-s", "-p", "no:cacheprovider", "tests/kernel/test_policy_churn.py"),
+        (("LICTOR_CHURN_SECONDS", "60"),),
+    ),
     Proof("preempt-6.1", "the kernel suite with 4 CPUs and full preemption, Debian 6.1", _vm("6.1", *PREEMPT)),
     Proof("preempt-6.12", "the kernel suite with 4 CPUs and full preemption, Debian 6.12", _vm("6.12", *PREEMPT)),
     Proof(

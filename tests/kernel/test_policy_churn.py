@@ -1,0 +1,118 @@
+"""Eight threads add, replace and remove policies while events flow: no lost, doubled or foreign match, and no leak."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+
+import msgspec
+import pytest
+from engine import Bench
+from live import compiled
+
+from lictor.policy.machine import Machine
+from lictor.policy.plan import Plan
+
+pytestmark = pytest.mark.kernel
+SECONDS = float(os.environ.get("LICTOR_CHURN_SECONDS", "3"))  # a minute in `make prove`
+THREADS, ALWAYS, FIRST = 8, 9000, 9100
+SEEK = """
+import os, sys, time
+fd = os.open("/dev/null", os.O_RDONLY)
+count = 0
+while os.getppid() == int(sys.argv[1]) and not os.path.exists(sys.argv[2]):
+    for number in range(10):
+        os.lseek(fd, {always}, 0)
+        for offset in range({first}, {first} + {threads}):
+            os.lseek(fd, offset, 0)
+    count += 10
+    time.sleep(0.004)
+print(count)
+"""
+POLICY = """
+  kprobes:
+  - call: sys_lseek
+    args: [{index: 1, type: int64}]
+    selectors:
+    - matchArgs: [{index: 1, operator: Equal, values: ["OFFSET"]}]
+      SCOPE
+"""
+
+
+def spec(offset: int, scope: str = "") -> str:
+    return POLICY.replace("OFFSET", str(offset)).replace("SCOPE", scope)
+
+
+def churn(bench: Bench, plans: list[Plan], until: float, rounds: Counter[str], problems: list[str]) -> None:
+    """Load, replace and remove one policy in its versions, again and again."""
+    try:
+        while time.monotonic() < until:
+            bench.engine.load(plans[0])
+            for plan in plans[1:]:
+                bench.engine.replace(plan)
+            bench.engine.unload("", plans[0].name)
+            rounds[plans[0].name] += 1
+    except Exception as error:
+        problems.append(f"{plans[0].name}: {error!r}")
+
+
+def test_churn(bench: Bench, machine: Machine, tmp_path: object) -> None:
+    engine = bench.engine
+    with bench.policy(compiled(spec(1), machine, "warm")):
+        pass
+    before = {name: numbers.used for name, numbers in engine.store.free.items()}
+    descriptors = len(os.listdir("/proc/self/fd"))
+    stop = f"{tmp_path}/stop"
+    script = SEEK.format(always=ALWAYS, first=FIRST, threads=THREADS)
+    engine.load(compiled(spec(ALWAYS), machine, "always"))
+    seeker = subprocess.Popen(
+        [sys.executable, "-S", "-c", script, str(os.getpid()), stop], stdout=subprocess.PIPE, text=True
+    )
+    versions = []
+    for number in range(THREADS):
+        name, offset = f"churn-{number}", FIRST + number
+        mine = f"matchPIDs: [{{operator: In, values: [{seeker.pid}]}}]"
+        nobody = f"matchPIDs: [{{operator: In, values: [{2**22 - number}]}}]"
+        # The version for nobody wants what is never sought, too: whatever of it matches is foreign.
+        kinds = [spec(offset, mine), spec(offset, nobody), spec(offset), spec(offset, mine.replace("In,", "NotIn,"))]
+        versions.append([compiled(kind, machine, name) for kind in kinds])
+    rounds: Counter[str] = Counter()
+    problems: list[str] = []
+    until = time.monotonic() + SECONDS
+    threads = [threading.Thread(target=churn, args=(bench, plans, until, rounds, problems)) for plans in versions]
+    bench.events.clear()
+    for thread in threads:
+        thread.start()
+    seen: Counter[tuple[str, str]] = Counter()
+    while any(thread.is_alive() for thread in threads):
+        bench.read()
+        for event in bench.events:
+            body = msgspec.to_builtins(event.body)
+            if event.tid == seeker.pid:
+                seen[body["policy_name"], body["args"][0]["long_arg"]] += 1
+        bench.events.clear()
+    with open(stop, "w"):
+        pass
+    calls = int(seeker.communicate()[0])
+    engine.unload("", "always")
+    bench.read()
+    for event in bench.events:
+        body = msgspec.to_builtins(event.body)
+        if event.tid == seeker.pid:
+            seen[body["policy_name"], body["args"][0]["long_arg"]] += 1
+    assert not problems
+    assert seen.pop(("always", str(ALWAYS))) == calls, "lost or doubled"
+    own = {(f"churn-{number}", str(FIRST + number)) for number in range(THREADS)}
+    assert set(seen) <= own, "foreign"
+    assert bench.reader.bulk_sequence.lost == 0
+    assert {name: numbers.used for name, numbers in engine.store.free.items()} == before
+    assert len(os.listdir("/proc/self/fd")) == descriptors
+    assert not list(engine.store.numbers.keys())
+    assert min(rounds[f"churn-{number}"] for number in range(THREADS)) > 0
+    print(
+        f"{sum(rounds.values())} rounds of load, three replacements and removal; {calls} calls, {seen.total()} matches"
+    )

@@ -17,6 +17,7 @@ from grpclib.reflection.v1 import reflection_pb2
 from serving import EVENT_LOG, Serving
 
 from lictor import log
+from lictor.api import agent
 from lictor.api.access import READERS, WRITERS, Access, Allowed, Caller, Right
 from lictor.api.agent import duration
 from lictor.api.pb.tetragon import eventlogservice_pb2
@@ -127,6 +128,13 @@ def test_process_table(serving: Serving) -> None:
     ]
     request.dump.skip_zero_refcnt = True
     assert len(serving.ask("GetDebug", request, pb.GetDebugResponse).processes.processes) == 1
+
+
+def test_a_process_table_that_is_too_long(serving: Serving, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(agent, "MAX_ANSWER", 50)
+    request = pb.GetDebugRequest(flag=pb.CONFIG_FLAG_DUMP_PROCESS_CACHE)
+    code, details = failing(lambda: serving.ask("GetDebug", request, pb.GetDebugResponse))
+    assert (code, "those that live" in details) == (grpc.StatusCode.INVALID_ARGUMENT, True)
 
 
 def test_log_level(serving: Serving) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import platform
 import re
 
@@ -24,6 +25,8 @@ _LEVELS = {
     sensors_pb2.LOG_LEVEL_DEBUG: "debug",
     sensors_pb2.LOG_LEVEL_TRACE: "trace",
 }
+MAX_ANSWER = 10 << 20  # what clients take by default
+_ROW, _TURN = 32, 256
 _NUMBERS = {name: number for number, name in _LEVELS.items()}
 
 
@@ -88,13 +91,26 @@ class _AboutMethods:
             return sensors_pb2.GetDebugResponse(flag=request.flag, level=_NUMBERS[log.level()])
         if request.flag != sensors_pb2.CONFIG_FLAG_DUMP_PROCESS_CACHE:
             raise LictorError(f"there is no debug flag {request.flag}", "see tetragon.ConfigFlag")
-        answer = sensors_pb2.GetDebugResponse(flag=request.flag)
-        for one in self._about.processes():
+        return await self._processes(request.flag, request.dump.skip_zero_refcnt)
+
+    async def _processes(
+        self, flag: sensors_pb2.ConfigFlag.ValueType, only_living: bool
+    ) -> sensors_pb2.GetDebugResponse:
+        answer = sensors_pb2.GetDebugResponse(flag=flag)
+        size = 0
+        for number, one in enumerate(self._about.processes()):
             living = one.state == "living"
-            if living or not request.dump.skip_zero_refcnt:
-                row = answer.processes.processes.add(color="inUse" if living else "deletePending")
-                row.process.ParseFromString(wire.encode(one.process, tetragon_pb2.Process.DESCRIPTOR))
-                row.refcnt.value = int(living)
+            if only_living and not living:
+                continue
+            encoded = wire.encode(one.process, tetragon_pb2.Process.DESCRIPTOR)
+            row = answer.processes.processes.add(color="inUse" if living else "deletePending")
+            row.process.ParseFromString(encoded)
+            row.refcnt.value = int(living)
+            size += len(encoded) + _ROW
+            if size > MAX_ANSWER:
+                raise LictorError("the process table is too long for an answer", "ask for those that live only")
+            if not number % _TURN:
+                await asyncio.sleep(0)  # the events go on
         return answer
 
 

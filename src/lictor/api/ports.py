@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Protocol
@@ -155,7 +155,7 @@ class About(Protocol):
 
     def settings(self) -> dict[str, str | int | float | bool | list[str]]: ...
 
-    def processes(self) -> Sequence[KnownProcess]: ...
+    def processes(self) -> Iterable[KnownProcess]: ...
 
 
 @dataclass(frozen=True, slots=True)

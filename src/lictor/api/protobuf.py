@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from functools import cache
 
-from google.protobuf.descriptor import Descriptor
-
 from lictor.api import wire
 from lictor.api.pb.tetragon import events_pb2, tetragon_pb2
 from lictor.api.wire import delimited, tag, varint
@@ -39,16 +37,20 @@ class EventEncoder:
     ) -> None:
         self._clock = clock
         self._ancestors = {kind: _ancestors_tag(kind) for kind in ancestors}
-        self._node = delimited(_NODE_NAME, node_name.encode())
-        self._cluster = delimited(_CLUSTER_NAME, cluster_name.encode()) if cluster_name else b""
+        node = delimited(_NODE_NAME, node_name.encode())
+        self._node = node + (delimited(_CLUSTER_NAME, cluster_name.encode()) if cluster_name else b"")
+        # Events come in bursts: the processes of the last one, and the piece that they made.
+        self._burst: tuple[EventType | None, bytes, int, bytes | None, bytes] = (None, b"", 0, b"", b"")
 
     def encode(self, event: Event) -> bytes:
         """One `GetEventsResponse`."""
         stamp = self._timestamp(event.time)
-        end = b"".join((self._node, delimited(_TIME, stamp), self._cluster))
+        end = delimited(_TIME, stamp) + self._node
         if isinstance(event, HookEvent):
             count = delimited(_AGGREGATION, _COUNT + varint(event.count)) if event.count else b""
-            return _hook_event(event, self._above(event)) + end + count
+            field, _, _, body = _hook_message(event.kind)
+            above = self._above(event) if self._ancestors else b""
+            return delimited(field, self._processes(event) + body(event.body) + above) + end + count
         if event.process is None:
             return _agent_event(event) + end
         parts = [delimited(_PROCESS, process_bytes(event.process))]
@@ -63,6 +65,20 @@ class EventEncoder:
             parts.append(_STATUS + varint(event.status))
         parts.append(delimited(_EXIT_TIME, stamp))
         return delimited(_EXIT, b"".join(parts)) + end
+
+    def _processes(self, event: HookEvent) -> bytes:
+        process, parent, tid = event.process, event.parent, event.tid
+        assert process is not None
+        this = process.protobuf or process_bytes(process)
+        above = None if parent is None else parent.protobuf or process_bytes(parent)
+        kind, last_this, last_tid, last_above, made = self._burst
+        if last_this is not this or last_above is not above or last_tid != tid or kind is not event.kind:
+            _, process_tag, parent_tag, _ = _hook_message(event.kind)
+            made = delimited(process_tag, of_thread(this, process.pid, tid))
+            if above is not None:
+                made += delimited(parent_tag, above)
+            self._burst = (event.kind, this, tid, above, made)
+        return made
 
     def _above(self, event: Event) -> bytes:
         """The ancestors, where events of this kind show them."""
@@ -82,24 +98,14 @@ def _ancestors_tag(kind: EventType) -> bytes:
     return tag(message.fields_by_name["ancestors"].number)
 
 
-def _hook_event(event: HookEvent, above: bytes) -> bytes:
-    assert event.process is not None
-    field, process_tag, parent_tag, descriptor = _hook_message(event.kind)
-    parts = [delimited(process_tag, thread_bytes(event.process, event.tid))]
-    if event.parent is not None:
-        parts.append(delimited(parent_tag, process_bytes(event.parent)))
-    parts += (above, wire.encode(event.body, descriptor))
-    return delimited(field, b"".join(parts))
-
-
 @cache
-def _hook_message(kind: EventType) -> tuple[bytes, bytes, bytes, Descriptor]:
-    """Tag in the envelope, tags of process and parent, and the message of a kind of hook event."""
+def _hook_message(kind: EventType) -> tuple[bytes, bytes, bytes, wire.Write]:
+    """Tag in the envelope, tags of process and parent, and the writer of the rest, for a kind of hook event."""
     field = _ENVELOPE[kind.name.lower()]
     inner = field.message_type
     assert inner is not None
     process, parent = (tag(inner.fields_by_name[name].number) for name in ("process", "parent"))
-    return tag(field.number), process, parent, inner
+    return tag(field.number), process, parent, wire.encoder(inner)
 
 
 def _agent_event(event: Event) -> bytes:
@@ -121,7 +127,6 @@ def process_bytes(forms: ProcessForms) -> bytes:
     return raw
 
 
-def thread_bytes(forms: ProcessForms, tid: int) -> bytes:
+def of_thread(process: bytes, pid: int | None, tid: int) -> bytes:
     """The `tetragon.Process` of a thread: another `tid` behind that of the process, and the last one counts."""
-    raw = process_bytes(forms)
-    return raw if tid == forms.pid else raw + delimited(_TID, tag(1, 0) + varint(tid))
+    return process if tid == pid else process + delimited(_TID, tag(1, 0) + varint(tid))

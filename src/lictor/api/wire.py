@@ -18,10 +18,14 @@ from typing import Any
 import msgspec
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
+from lictor.model.arguments import BytesArg, TruncatedBytesArg
+
 _CAPITAL = re.compile(r"(?<!^)([A-Z])")
 _MASK64 = (1 << 64) - 1
 LENGTH_DELIMITED = 2
 Write = Callable[[Any], bytes]
+_KEPT, _KEPT_LENGTH = 4096, 512
+_LONG = frozenset({BytesArg, TruncatedBytesArg})  # too long to be looked up
 
 
 def varint(number: int) -> bytes:
@@ -75,19 +79,10 @@ def encoder(descriptor: Descriptor) -> Write:
         kind = value.__class__
         write = known.get(kind)
         if write is None:
-            write = known[kind] = _kept(kind, descriptor, _of_class(kind, descriptor))
+            write = known[kind] = _of_class(kind, descriptor)
         return write(value)
 
     return run
-
-
-def _kept(kind: Any, descriptor: Descriptor, write: Write) -> Write:
-    """Hooks report the same files, sockets and numbers again and again: short arguments are kept for a while."""
-    if descriptor.full_name != "tetragon.KprobeArgument":
-        return write
-    field = descriptor.fields_by_name[kind.__struct_fields__[0]]
-    long = field.message_type is None and field.type in (FieldDescriptor.TYPE_STRING, FieldDescriptor.TYPE_BYTES)
-    return write if long or field.name == "truncated_bytes_arg" else lru_cache(maxsize=1024)(write)
 
 
 def _of_class(kind: Any, descriptor: Descriptor) -> Write:
@@ -143,9 +138,10 @@ def _writer(field: FieldDescriptor) -> Write:
     payload = _payload(field)
     if payload is not None:
         head = tag(field.number)
-        if field.is_repeated:
-            return lambda values: b"".join([delimited(head, payload(one)) for one in values])
-        return lambda value: delimited(head, payload(value))
+        piece: Write = lambda value: delimited(head, payload(value))  # noqa: E731
+        if field.message_type is not None and field.message_type.full_name == "tetragon.KprobeArgument":
+            piece = _kept(piece)
+        return (lambda values: b"".join(map(piece, values))) if field.is_repeated else piece
     number = _number(field)
     if field.is_repeated:
         head = tag(field.number)
@@ -155,6 +151,25 @@ def _writer(field: FieldDescriptor) -> Write:
         ready = {name: head + varint(number(name)) for name in field.enum_type.values_by_name}
         return lambda name: ready[name]
     return lambda value: head + varint(number(value))
+
+
+def _kept(write: Write) -> Write:
+    """Hooks report the same files, sockets and numbers again and again: short arguments are kept for a while."""
+    kept: dict[Any, bytes] = {}
+
+    def piece(value: Any) -> bytes:
+        if value.__class__ in _LONG:
+            return write(value)
+        found = kept.get(value)
+        if found is None:
+            found = write(value)
+            if len(found) <= _KEPT_LENGTH:
+                if len(kept) >= _KEPT:
+                    kept.clear()
+                kept[value] = found
+        return found
+
+    return piece
 
 
 def _payload(field: FieldDescriptor) -> Write | None:

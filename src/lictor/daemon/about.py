@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator
 
 from lictor.api.ports import EventLogParams, KnownProcess
 from lictor.daemon.agent import Agent
@@ -43,9 +43,9 @@ class About:
         values = {option(name): getattr(self._agent.settings, name) for name in SPECS}
         return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
 
-    def processes(self) -> Sequence[KnownProcess]:
-        known = self._tracker.known()
-        return [KnownProcess(forms.process, "living" if living else "ended") for forms, living in known]
+    def processes(self) -> Iterator[KnownProcess]:
+        for forms, living in self._tracker.known():
+            yield KnownProcess(forms.process, "living" if living else "ended")
 
 
 class EventLog:

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.kernel
 
 KPROBE_EVENTS = Path("/sys/kernel/tracing/kprobe_events")
 RELEASE = preflight.kernel_version(os.uname().release)
-_OF_A_KIND = 40  # functions tried of each kind
+_OF_A_KIND = 20  # functions tried of each kind
 
 
 @pytest.fixture(scope="module")
@@ -36,17 +36,6 @@ def facts() -> HostFacts:
 def test_abilities_are_those_of_probe(facts: HostFacts) -> None:
     probed = json.loads(subprocess.run([LICTOR, "probe", "--json"], capture_output=True, check=True).stdout)
     assert facts.abilities == {one["name"]: one["reason"] for one in probed["features"]}
-
-
-def test_the_two_forms_hold_the_same(facts: HostFacts, tmp_path: Path) -> None:
-    compact = tmp_path / "facts"
-    with compact.open("wb") as file:
-        subprocess.run([LICTOR, "facts", "--compact"], stdout=file, stderr=subprocess.DEVNULL, check=True)
-    again = HostFacts.from_json(compact.read_bytes())
-    assert again.kernel is not None
-    assert again.release == os.uname().release
-    assert again.function("vfs_write") is not None
-    assert again.missing == facts.missing
 
 
 @pytest.fixture

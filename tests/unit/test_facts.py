@@ -60,6 +60,9 @@ def facts() -> HostFacts:
 def test_saving_loses_nothing(facts: HostFacts) -> None:
     saved = facts.to_json()
     again = HostFacts.from_json(saved)
+    archive = facts.to_archive()
+    assert len(archive) < len(saved)
+    assert HostFacts.from_json(archive).to_json() == saved
     assert len(saved) < len(facts.btf)
     assert again.to_json() == saved
     assert again.function("vfs_write") is not None

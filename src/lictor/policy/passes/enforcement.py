@@ -145,13 +145,24 @@ def _registers(draft: Draft, hook: HookDraft) -> Enforcement:
     )
 
 
+def _preventing(draft: Draft, hook: HookDraft) -> str:
+    """What could prevent what a signal comes too late for; empty if this kernel has nothing."""
+    can = hook.kind is HookKind.LSM
+    if hook.kind in (HookKind.FUNCTION, HookKind.SYSCALL):
+        can = any(not lack for _, lack, _, _ in deny.ways(draft, hook))
+    if can:
+        return "add `Override` to prevent it"
+    named = around.lsm_hint(draft, deny.operation(hook))
+    return named or ("" if draft.machine.lacks("lsm") else "an LSM hook, where there is one for it, can prevent it")
+
+
 def _report(draft: Draft, hook: HookDraft, found: Enforcement) -> None:
     problems = draft.problems
     if found.guarantee is Guarantee.KILLED_MAY_HAVE_HAPPENED:
         known = deny.operation(hook)
         what = f"`{known.name}` may still happen" if known else "what it was doing may still happen"
-        hint = "add `Override` to prevent it" if hook.kind is not HookKind.TRACEPOINT else "an LSM hook can prevent it"
-        problems.add("kill-without-deny", hook.at, f"the process is killed, but {what}", hint=hint)
+        message = f"the process is killed, but {what}"
+        problems.add("kill-without-deny", hook.at, message, hint=_preventing(draft, hook))
     elif found.guarantee is Guarantee.NONE and draft.enforcer:
         problems.add("weak-guarantee", hook.at, found.reason, hint="add it to the `calls` of `enforcers`")
     elif found.guarantee is Guarantee.BEST_EFFORT and found.method is AttachKind.FMOD_RET and draft.machine.preemptible:

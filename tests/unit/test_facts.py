@@ -6,6 +6,8 @@ import re
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from lictor.catalog import syscalls
 from lictor.errors import LictorError
@@ -274,6 +276,15 @@ def test_system_calls() -> None:
     assert syscalls.find("x64", "no_such") is None
     assert syscalls.numbers("arm64")["openat"] == 56
     assert len({(call.abi, call.number, call.name) for call in syscalls.every()}) > 1500
+
+
+@given(st.sets(st.text("abc_.", min_size=1, max_size=4)), st.text("abc_.", min_size=1, max_size=4))
+def test_every_symbol_is_found_and_no_other(names: set[str], other: str) -> None:
+    table = SymbolTable(pack(Symbol(name, "te"[: len(name) % 3], "m" * (len(name) % 2)) for name in names))
+    for name in names:
+        assert table.find(name) == Symbol(name, "te"[: len(name) % 3], "m" * (len(name) % 2))
+    assert (other in table) == (other in names)
+    assert list(table.names()) == sorted(names)
 
 
 def test_symbol_tables() -> None:

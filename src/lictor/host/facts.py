@@ -142,11 +142,11 @@ class HostFacts(msgspec.Struct, frozen=True, kw_only=True, dict=True):
 
     def function_names(self) -> list[str]:
         """Every function, sorted."""
-        return list(self._symbols.names())
+        return self._symbols.names()
 
     def traceable_functions(self) -> list[str]:
         """Every function that ftrace knows (available_filter_functions), sorted."""
-        return [name for name in self._symbols.names() if (found := self._symbols.find(name)) and found.traceable]
+        return self._symbols.traceable()
 
     def near_functions(self, name: str) -> list[str]:
         """What may have been meant by a name that is no function."""
@@ -184,7 +184,7 @@ class HostFacts(msgspec.Struct, frozen=True, kw_only=True, dict=True):
 
     def tracepoints(self) -> list[str]:
         """Every tracepoint as `subsystem/event`, sorted."""
-        return list(self._formats.names())
+        return self._formats.names()
 
     # Types
 
@@ -200,7 +200,7 @@ class HostFacts(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     def near_types(self, name: str, module: str = "") -> list[str]:
         """Struct names near a wrong one."""
         blob = self.module_btf(module) if module else self.kernel
-        return nearest(name, list(blob.names(format_.STRUCT))) if blob else []
+        return nearest(name, blob.names(format_.STRUCT)) if blob else []
 
     def register(self, name: str) -> Place | None:
         """A register of the current task by name, as a member of struct pt_regs."""

@@ -8,11 +8,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import cached_property
 
 _FIELD = re.compile(
     r"\s*field:(?P<declared>[^;]+);\s*offset:(?P<offset>\d+);\s*size:(?P<size>\d+);(?:\s*signed:(?P<signed>\d);)?"
 )
+_NAME = re.compile(r"^([^\s/]+/\S+)$", re.MULTILINE)
 _ARRAY = re.compile(r"\[([^\]]*)\]$")
 
 
@@ -56,26 +56,24 @@ class Format:
 
 
 class FormatTable:
-    """Look-ups by subsystem and event. Fields are taken apart when asked for."""
+    """Look-ups by subsystem and event, in the text as it is. Fields are taken apart when asked for."""
 
     def __init__(self, text: str) -> None:
-        self._text = text
+        self._text = "\n\n" + text
 
     def __len__(self) -> int:
-        return len(self._paragraphs)
+        return len(self.names())
 
     def find(self, subsystem: str, event: str) -> Format | None:
-        lines = self._paragraphs.get(f"{subsystem}/{event}")
-        return None if lines is None else Format(subsystem, event, tuple(_fields(lines)))
+        begin = self._text.find(f"\n\n{subsystem}/{event}\n")
+        if begin < 0:
+            return None
+        end = self._text.find("\n\n", begin + 2)
+        return Format(subsystem, event, tuple(_fields(self._text[begin + 2 : end])))
 
-    def names(self) -> Iterable[str]:
+    def names(self) -> list[str]:
         """Every tracepoint as `subsystem/event`, sorted."""
-        return self._paragraphs.keys()
-
-    @cached_property
-    def _paragraphs(self) -> dict[str, str]:
-        split = (paragraph.partition("\n") for paragraph in self._text.split("\n\n"))
-        return {name: lines for name, _, lines in split if name}
+        return _NAME.findall(self._text)
 
 
 def paragraph(name: str, format_file: str) -> str:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import cached_property
 
 # Padding in front of functions, trampolines of static calls, and tables are in kallsyms, and are no functions.
 _CODE = re.compile(
@@ -45,35 +44,43 @@ class Symbol:
 
 
 class SymbolTable:
-    """Look-ups by name. The text is taken apart at the first one."""
+    """Look-ups by name: the text is searched as it is, so that it takes no more memory than it has letters."""
 
     def __init__(self, text: str) -> None:
         self._text = text
 
     def __contains__(self, name: str) -> bool:
-        return name in self._rows
+        return self.find(name) is not None
 
     def __len__(self) -> int:
-        return len(self._rows)
+        return self._text.count("\n")
 
     def find(self, name: str) -> Symbol | None:
-        rest = self._rows.get(name)
-        if rest is None:
-            return None
-        letters, _, module = rest.partition(" ")
-        return Symbol(name, letters.strip("-"), module)
+        """Halves the text until one line is left."""
+        text = self._text
+        low, high = 0, len(text)
+        while low < high:
+            middle = (low + high) // 2
+            begin, end = text.rfind("\n", 0, middle) + 1, text.find("\n", middle)
+            one = text[begin:end].partition(" ")[0]
+            if one == name:
+                return _symbol(text[begin:end])
+            low, high = (end + 1, high) if one < name else (low, begin)
+        return None
 
-    def names(self) -> Iterable[str]:
+    def names(self) -> list[str]:
         """Every name, sorted."""
-        return self._rows.keys()
+        return [one.partition(" ")[0] for one in self._text.splitlines()]
 
-    @cached_property
-    def _rows(self) -> dict[str, str]:
-        rows = {}
-        for line in self._text.splitlines():
-            name, _, rest = line.partition(" ")
-            rows[name] = rest
-        return rows
+    def traceable(self) -> list[str]:
+        """The names of all that ftrace knows, sorted."""
+        return [one.name for one in map(_symbol, self._text.splitlines()) if one.traceable]
+
+
+def _symbol(text: str) -> Symbol:
+    name, _, rest = text.partition(" ")
+    letters, _, module = rest.partition(" ")
+    return Symbol(name, letters.strip("-"), module)
 
 
 def pack(symbols: Iterable[Symbol]) -> str:

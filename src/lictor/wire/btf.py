@@ -1,17 +1,17 @@
 """A reader of BTF, the kernel's compact type description (Documentation/bpf/btf.rst), for blobs in memory.
 
 Used for the small blobs of our own objects (`wire.layout`, `kernel.objects`) and for the kernel's, which has more than
-a hundred thousand types: one quick pass finds where each type begins and who has which name; everything else is
-decoded when it is asked for. `wire.ctype` gives its types a face. Pure: bytes in, values out.
+a hundred thousand types: one quick pass finds where each type begins and which name it has, eight bytes a type;
+everything else is decoded when it is asked for, and names are found by searching the blob: an agent keeps this in
+memory. `wire.ctype` gives its types a face. Pure: bytes in, values out.
 """
 
 from __future__ import annotations
 
 import struct
+from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
-from itertools import accumulate
 
 MAGIC = 0xEB9F
 (
@@ -80,7 +80,7 @@ class Btf:
         self._words = memoryview(blob)[header + type_at : header + type_at + type_len].cast("I")
         self._first_id: int = base.end if base else 1
         self._first_string: int = base.end_of_strings if base else 0
-        self._starts, self._by_name = _index(self._words)
+        self._starts, self._labels = _index(self._words)
         self.end: int = self._first_id + len(self._starts)
         self.end_of_strings: int = self._first_string + string_len
 
@@ -109,17 +109,15 @@ class Btf:
                 return found
         return self.base.find(name, *kinds) if self.base else None
 
-    def names(self, kind: int, prefix: str = "") -> Iterator[str]:
+    def names(self, kind: int, prefix: str = "") -> list[str]:
         """The names of all own types of a kind that begin with `prefix`."""
-        begin, words, starts = prefix.encode(), self._words, self._starts
-        for name, offset in self._own_offsets.items():
-            found = self._by_name.get(offset)
-            if found is None or not name.startswith(begin):
-                continue
-            if any(
-                words[starts[one] + 1] >> 24 & 0x1F == kind for one in (found if isinstance(found, list) else [found])
-            ):
-                yield name.decode()
+        words, wanted = self._words, self._strings_from(prefix.encode()) if prefix else None
+        found: dict[int, None] = {}
+        for number, label in enumerate(memoryview(self._labels).cast("I")):
+            named = bool(label) if wanted is None else label in wanted
+            if named and words[self._starts[number] + 1] >> 24 & 0x1F == kind:
+                found[label] = None
+        return [self._string(label) for label in found]
 
     def fields(self, found: Type) -> list[Field]:
         """The members of a struct or union, in order."""
@@ -182,20 +180,35 @@ class Btf:
             return {}
         return {self.type(type_id).name: (offset, size) for type_id, offset, size in self._triples(found)}
 
-    @cached_property
-    def _own_offsets(self) -> dict[bytes, int]:
-        """Every string of the blob with its place."""
-        parts = self._strings.split(b"\0")
-        return dict(zip(parts, accumulate((len(part) + 1 for part in parts), initial=self._first_string), strict=False))
+    def _strings_from(self, prefix: bytes) -> frozenset[int]:
+        """The places of all own strings that begin so."""
+        found = []
+        at = self._strings.find(b"\0" + prefix)
+        while at >= 0:
+            found.append(self._first_string + at + 1)
+            at = self._strings.find(b"\0" + prefix, at + 1)
+        return frozenset(found)
 
     def _offset(self, name: bytes) -> int | None:
+        """The place of a string; it is there once, with the kernel if it is there."""
         found = self.base._offset(name) if self.base else None
-        return self._own_offsets.get(name) if found is None else found
+        if found is not None:
+            return found
+        if self._strings.startswith(name + b"\0"):
+            return self._first_string
+        at = self._strings.find(b"\0" + name + b"\0")
+        return self._first_string + at + 1 if at >= 0 else None
 
-    def _ids(self, name: str) -> list[int]:
-        offset = self._offset(name.encode())
-        numbers = self._by_name.get(offset, ()) if offset is not None else ()
-        return [self._first_id + number for number in ((numbers,) if isinstance(numbers, int) else numbers)]
+    def _ids(self, name: str) -> Iterator[int]:
+        offset = self._offset(name.encode()) if name else None
+        if offset is None:
+            return
+        label = struct.pack("=I", offset)
+        at = self._labels.find(label)
+        while at >= 0:
+            if at % 4 == 0:
+                yield self._first_id + at // 4
+            at = self._labels.find(label, at + 1)
 
     def _need(self, name: str, kind: int) -> Type:
         found = self.find(name, kind)
@@ -240,27 +253,19 @@ def parse(blob: bytes, base: Btf | None = None) -> Btf:
         raise BtfError(f"not readable as BTF: {error}") from error
 
 
-def _index(words: memoryview[int]) -> tuple[list[int], dict[int, int | list[int]]]:
-    """Where each type begins, and which types have the name at which string offset (mostly one)."""
-    starts: list[int] = []
-    by_name: dict[int, int | list[int]] = {}
-    at, end, number = 0, len(words), 0
+def _index(words: memoryview[int]) -> tuple[array[int], bytes]:
+    """Where each type begins, and the place of each one's name, four bytes a type."""
+    starts, labels = array("I"), array("I")
+    begins, named = starts.append, labels.append
+    at, end = 0, len(words)
     while at < end:
-        starts.append(at)
-        label, info = words[at], words[at + 1]
+        begins(at)
+        named(words[at])
+        info = words[at + 1]
         kind = info >> 24 & 0x1F
-        if label:
-            there = by_name.get(label)
-            if there is None:
-                by_name[label] = number
-            elif isinstance(there, int):
-                by_name[label] = [there, number]
-            else:
-                there.append(number)
         if not INT <= kind <= ENUM64:
             raise BtfError(f"kind {kind} is not known")
         at += _FIXED[kind] + _PER_ITEM[kind] * (info & 0xFFFF)
-        number += 1
     if at != end:
         raise BtfError("cut short")
-    return starts, by_name
+    return starts, labels.tobytes()

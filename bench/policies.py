@@ -84,9 +84,10 @@ def main() -> None:
     machine = Machine(gather(features.abilities))
     shutil.copy(measure.BUILT / "tiny", TINY)
     PLAIN.write_text("hello\n")
+    result: dict[str, Any] = {"nothing": {kind: per_round(kind) for kind in ("file", "exec")}}
     sensor = ProcessSensor(Sizes(1 << 20, 4 << 20))
     sensor.start()
-    result: dict[str, Any] = {"base": {kind: per_round(kind) for kind in ("file", "exec")}}
+    result["base"] = {kind: per_round(kind) for kind in ("file", "exec")}
     engine = open_engine(sensor.object, sensor.hierarchy.source)
     result["engine"] = {kind: per_round(kind) for kind in ("file", "exec")}
     result["engine_bytes"] = engine.memory()

@@ -34,11 +34,16 @@ NAMES = (
 )
 
 
-def run(kernel: str) -> dict[str, Any]:
+# The same of policies: kernel -> open+read+close and vfork+exec+exit with the file policy, added to nothing.
+REFERENCE_POLICY = {"6.1": ("12.5", "87.5"), "6.12": ("13.4", "82.6")}
+POLICY = "bench/policies/file-monitoring.yaml"
+
+
+def run(kernel: str, *script: str) -> dict[str, Any]:
     """One measurement in a fresh guest."""
     command = [
-        sys.executable, "tools/vm.py", "run", "--kernel", kernel, "--icount", "--timeout", "900", "--",
-        sys.executable, "-B", "bench/guest.py",
+        sys.executable, "tools/vm.py", "run", "--kernel", kernel, "--icount", "--timeout", "1500", "--",
+        sys.executable, "-B", *script,
     ]  # fmt: skip
     done = subprocess.run(command, cwd=measure.ROOT, capture_output=True, text=True, check=False)
     if done.returncode:
@@ -71,7 +76,8 @@ def main() -> None:
     measure.build()
     RESULTS.mkdir(exist_ok=True)
     for kernel in sys.argv[1:] or list(REFERENCE):
-        result = run(kernel)
+        result = run(kernel, "bench/guest.py")
+        result["policies"] = run(kernel, "bench/policies.py", POLICY)
         path = RESULTS / f"{datetime.now(UTC):%Y-%m-%d}-{kernel}.json"
         path.write_text(json.dumps(result, indent=1) + "\n")
         print(f"{result['kernel']}, Python {result['python']} ({path.relative_to(measure.ROOT)})")
@@ -79,6 +85,28 @@ def main() -> None:
         rows = zip(NAMES, _figures(result), GOALS, REFERENCE.get(kernel, ("",) * len(NAMES)), strict=True)
         for name, ours, goal, reference in rows:
             print(f"  {name:50} {ours:>8} {goal:>6} {reference:>10}")
+        for name, ours, goal, reference in policy_rows(result["policies"], *REFERENCE_POLICY.get(kernel, ("", ""))):
+            print(f"  {name:50} {ours:>8} {goal:>6} {reference:>10}")
+
+
+def policy_rows(found: dict[str, Any], file: str = "", execs: str = "") -> list[tuple[str, str, str, str]]:
+    """What policies cost: name, ours, goal, reference."""
+
+    def added(measured: float, kind: str, to: str = "nothing") -> str:
+        return f"{(measured - found[to][kind]) / 1000:.2f}"
+
+    policy = found["file_policy"]
+    how = ", ".join(found["attach"])
+    rows = [
+        (f"file policy ({how}), per open+read+close, k-instr", added(policy["file"], "file"), "6", file),
+        ("file policy, per vfork+exec+exit, k-instr", added(policy["exec"], "exec"), "40", execs),
+        ("hooked, but not for this process, k-instr", added(found["not_applying"], "file"), "0.4", ""),
+    ]
+    for row in found["many"]:
+        name = f"one of {row['policies']:,} policies applies, per open+read+close"
+        rows.append((name, added(row["file"], "file"), "", ""))
+    rows.append(("another policy on the same hooks, M-instr", f"{found['second_load_ns'] / 1e6:.1f}", "", ""))
+    return rows
 
 
 if __name__ == "__main__":

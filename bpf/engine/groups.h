@@ -63,11 +63,14 @@ __noinline int act(u32 slot, u32 id, u32 place)
 	if (!sel || !stats)
 		return 0;
 	s->undecided = 0;
+	s->failed = 0;
 	read_wanted(slot, s->phase == RUN_ENTRY ? g->wanted : g->wanted | g->wanted_return);
 	if (s->phase == RUN_ENTRY && (g->flags & GROUP_RETURN || s->undecided)) {
 		keep_match(s, g, id, place, 0);
 		return 0;
 	}
+	if (s->failed)
+		__sync_fetch_and_add(&stats->failed_reads, s->failed);
 	__sync_fetch_and_add(&stats->matches, 1);
 	if (sel->act.bits & ACT_POST && (s->phase == RUN_ENTRY || sel->at_return.bits & ACT_POST))
 		post(slot, id, place);
@@ -118,7 +121,10 @@ static __always_inline u32 run_group(u32 slot, struct scratch *s, u32 id)
 	p = policies_at(g->policy);
 	if (!p || p->instance != g->instance)
 		return g->next;
+	s->failed = 0;
 	place = try_group(slot, id, 0);
+	if (s->failed)
+		__sync_fetch_and_add(&p->failed_reads, s->failed);
 	if (place & PLACE_LATER)
 		keep_match(s, g, id, place & PLACE_NONE, MATCH_UNDECIDED);
 	else if (place != PLACE_NONE)

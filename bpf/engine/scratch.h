@@ -22,6 +22,7 @@ struct scratch {
 	u32 phase;     /* enum run_phase */
 	u32 undecided; /* user memory was not there, and can be read again at the return */
 	u32 read_again;
+	u32 failed; /* reads, since a group began */
 	/* The walk over the groups: words and bits still to be looked at, the next group. */
 	u32 words;
 	u32 word;

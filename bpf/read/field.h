@@ -45,6 +45,7 @@ static __always_inline void close_field(struct scratch *s, u32 len)
 
 static __always_inline void failed_field(struct scratch *s, struct field *field, s32 error)
 {
+	s->failed++;
 	field->flags |= FIELD_ERROR;
 	field->extra = error;
 	close_field(s, 0);

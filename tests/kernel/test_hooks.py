@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
+import mmap
 import os
+import struct
 from pathlib import Path
 
 import pytest
@@ -159,6 +162,34 @@ ROWS = [
 @rows(ROWS)
 def test_hook(row: Row, bench: Bench, machine: Machine, place: Path) -> None:
     check(row, bench, machine, place)
+
+
+def test_a_call_by_the_32_bit_gate(bench: Bench, machine: Machine, place: Path) -> None:
+    """The same call has another number there; each policy sees its own."""
+    fd = os.open("/dev/null", os.O_RDONLY)
+    gate = mmap.mmap(
+        -1, 4096, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | 0x40, mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC
+    )
+    # push rbx; mov eax, 19 (lseek); mov ebx, fd; mov ecx, 4711; xor edx, edx; int 0x80; pop rbx; ret
+    gate.write(
+        b"\x53\xb8\x13\0\0\0\xbb"
+        + struct.pack("<I", fd)
+        + b"\xb9"
+        + struct.pack("<I", 4711)
+        + b"\x31\xd2\xcd\x80\x5b\xc3"
+    )
+    enter = ctypes.CFUNCTYPE(ctypes.c_int)(ctypes.addressof(ctypes.c_char.from_buffer(gate)))
+
+    def both(_directory: Path) -> None:
+        os.lseek(fd, 4711, os.SEEK_SET)
+        enter()
+
+    spec = LSEEK.replace("sys_lseek", "i386/sys_lseek").replace("int64", "int32")
+    row = Row(
+        "32 bit", spec, both, lambda _: [{"args": [{"int_arg": fd}, {"int_arg": 4711}]}], ("raw_tp",), ONLY_NUMBERS
+    )
+    check(row, bench, machine, place)
+    os.close(fd)
 
 
 def test_a_hook_without_selectors_posts_every_call(bench: Bench, machine: Machine, place: Path) -> None:

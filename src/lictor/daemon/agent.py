@@ -210,7 +210,9 @@ class Agent:
         while True:
             await asyncio.sleep(_HOUSEKEEPING_S)
             self.clock.resync()
-            tracker.audit(procfs.present())
+            present = procfs.present()
+            tracker.audit(present)
+            self.parts.policies.audit(present)
 
 
 def _detail(settings: Settings) -> Detail:

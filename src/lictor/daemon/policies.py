@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -68,6 +68,11 @@ class Policies:
 
     def statistics(self, namespace: str, name: str) -> Sequence[SelectorStats]:
         return self._made().statistics(namespace, name)
+
+    def audit(self, present: Container[int]) -> None:
+        """Now and then: forget processes that are not `present`."""
+        if self._engine is not None:
+            self._engine.forget_processes(present)
 
     def detach(self) -> None:
         """Take everything off its hook. Calls that have not returned are told of as such."""

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import contextlib
 import threading
+from collections.abc import Container
 from dataclasses import dataclass, field
 
 from lictor.errors import LictorError
 from lictor.host import procfs
 from lictor.kernel.objects import Object
 from lictor.kernel.programs import misses_of
-from lictor.policy.plan import Attach, Hook, Mode, Plan, Rule, Source
+from lictor.policy.plan import Attach, Hook, Mode, Plan, Rule, Source, Subject
 from lictor.sensors.attach import Attachments
 from lictor.sensors.calls import KeptCalls
 from lictor.sensors.encode import Encoder, not_yet
@@ -29,6 +30,7 @@ from lictor.wire.records import NamespaceInodes
 _MODES = {Mode.ENFORCE: 0, Mode.MONITOR: 1, Mode.MONITOR_ONLY: 2}
 GROUP_SELECTORS, SELECTOR_FILTERS = 16, 24
 _NO_BIT = 0xFFFF
+_CHANGES = (Subject.NAMESPACE_CHANGE, Subject.CAPABILITY_CHANGE)
 _GROUP_RETURN = 1
 Identity = tuple[str, str]  # namespace, name
 
@@ -164,6 +166,12 @@ class PolicyEngine:
                 rows.append(SelectorStats(group.place, place, *counts[:6]))
         return rows
 
+    def forget_processes(self, present: Container[int]) -> None:
+        """Let go of what is known of processes that are gone: most go at their exit, some had other threads then."""
+        for key in list(self.store.scopes.keys()):
+            if int.from_bytes(key, "little") not in present:
+                self.store.scopes.delete(key)
+
     def losses(self) -> dict[tuple[str, str], int]:
         """(where, why) -> how often since its beginning something was not looked at, or not told."""
         found: dict[tuple[str, str], int] = {}
@@ -260,7 +268,9 @@ class PolicyEngine:
             kernel_sets = dict(enumerate(loaded.sets))
             filters += [encoder.filter(one, slots, loaded.plan.sets, kernel_sets) for one in conditions]
             packed.append((rule, bit))
-        group.scoped = group.bit != EVERYONE or any(bit != _NO_BIT for _, bit in packed)
+        # What a change is told by lies in a process's entry, too.
+        changes = any(one.subject in _CHANGES for rule in rules for one in rule.filters)
+        group.scoped = changes or group.bit != EVERYONE or any(bit != _NO_BIT for _, bit in packed)
         group.filters = (store.free["filters"].take(len(filters)), len(filters)) if filters else (0, 0)
         group.selectors = (store.free["selectors"].take(len(packed)), len(packed))
         for number, one in enumerate(filters):

@@ -48,6 +48,7 @@ def test_recorded_events(event: dict[str, Any]) -> None:
     [
         (kprobe("fd_install", {"int_arg": 3}, FILE), "📬 open    @ /etc/shadow"),
         (kprobe("__x64_sys_openat", {"int_arg": -100}, {"string_arg": "/a b"}), '📬 open    @ "/a b"'),
+        (kprobe("__x64_sys_openat", {"string_arg": "/etc/shadow"}), "📬 open    @ /etc/shadow"),
         (kprobe("__x64_sys_close", {"int_arg": 3}), "📪 close   @ 3"),
         (kprobe("__x64_sys_write", FILE, {"bytes_arg": "eA=="}, {"size_arg": "5"}), "📝 write   @ /etc/shadow 5 bytes"),
         (kprobe("__arm64_sys_read", FILE), "📚 read    @ /etc/shadow"),

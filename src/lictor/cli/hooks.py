@@ -28,7 +28,17 @@ def _argument(body: Body, number: int) -> Any:
 
 
 def _paths(*numbers: int) -> Detail:
-    return lambda body: " ".join(filter(None, (path(_argument(body, number)) for number in numbers)))
+    """The arguments of these numbers; of a policy that reads fewer, whatever of it is a path or a text."""
+
+    def detail(body: Body) -> str:
+        found = [value_of(one) for one in body.get("args", [])]
+        if max(numbers) < len(found):
+            found = [found[number] for number in numbers]
+        else:
+            found = [one for one in found if isinstance(one, str | dict)]
+        return " ".join(filter(None, map(path, found)))
+
+    return detail
 
 
 def _sized(subject: Callable[[Any], str], size: int) -> Detail:

@@ -237,8 +237,9 @@ class Manager:
             error = _findings(compiled, entry.name)
             entry.state, entry.error = PolicyState.LOAD_ERROR, str(error)
             raise error
-        for line in _as_text(compiled.diagnostics):
-            _log.warning("%s", line.strip())
+        for one in compiled.diagnostics:
+            tell = _log.warning if one.severity == "warning" else _log.info
+            tell("%s", "; ".join(line.strip() for line in _as_text([one])))
 
     async def _load(self, entry: _Entry) -> None:
         assert entry.plan is not None

@@ -13,6 +13,7 @@ from lictor.policy import retired
 from lictor.policy.diagnostics import Problems, did_you_mean, one_of
 from lictor.policy.source import Mapping, Node, Scalar, Sequence
 
+_MANY = 8  # with a hint, longer lists of what is possible are more to read than to learn from
 BAD: Any = object()  # what a kind returns for a node that it reported
 
 _NAMES = {"nothing": "nothing", "integer": "a number", "number": "a number", "boolean": "true or false"}
@@ -105,7 +106,8 @@ class Choice(Kind):
                 problems.add("alias", node, f"`{node.text}` is an alias of `{canonical}`", hint=f"write `{canonical}`")
                 return canonical
             hint = retired.VALUES.get(node.text) or did_you_mean(node.text, self.words)
-            problems.add("unknown-value", node, f"`{node.text[:60]}` is not known here", expected=self.word, hint=hint)
+            expected = "" if hint and len(self.words) > _MANY else self.word
+            problems.add("unknown-value", node, f"`{node.text[:60]}` is not known here", expected=expected, hint=hint)
             return BAD
         return self.wrong(node, problems)
 
@@ -293,7 +295,7 @@ class Part:
     def _unknown(cls, name: str, node: Mapping, problems: Problems) -> None:
         hint = f"it belongs into {HOMES[name]}" if name in HOMES else retired.FIELDS.get(name, "")
         hint = hint or did_you_mean(name, (known for known in cls.FIELDS if known not in node.entries))
-        expected = one_of(cls.FIELDS, 30)
+        expected = "" if hint and len(cls.FIELDS) > _MANY else one_of(cls.FIELDS, 30)
         problems.add("unknown-field", node.keys[name], f"`{name[:60]}` is no field here", expected=expected, hint=hint)
 
     def at(self, field: str) -> Node:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from machines import NAMES, machine
 
+from lictor.cli.render import safe
 from lictor.policy.codes import CODES
 from lictor.policy.compile import Compiled, compile_policy
 from lictor.policy.diagnostics import as_text
@@ -30,7 +31,7 @@ def compiled(path: Path) -> tuple[str, Compiled]:
 @pytest.mark.parametrize("path", WRONG, ids=lambda path: path.stem)
 def test_diagnosis(path: Path, update: bool) -> None:
     text, found = compiled(path)
-    expected = text + "".join(f"{_MARK}{line}\n" for line in as_text(found.diagnostics))
+    expected = text + "".join(f"{_MARK}{line}\n" for line in map(safe, as_text(found.diagnostics)))
     if update:
         path.write_text(expected)
     assert found.diagnostics

@@ -9,6 +9,7 @@ import msgspec
 
 from lictor import __version__
 from lictor.cli.policy_input import facts_option, machine, read
+from lictor.cli.render import safe
 from lictor.errors import EXIT_PROBLEMS
 from lictor.policy.codes import Severity
 from lictor.policy.compile import compile_policy
@@ -45,7 +46,7 @@ def _show(found: list[Diagnostic], form: str | None) -> None:
         click.echo(msgspec.json.format(msgspec.json.encode(as_sarif(found, __version__)), indent=2))
     else:
         for line in as_text(found):
-            click.echo(line)
+            click.echo(safe(line))
 
 
 def _summary(files: int, found: list[Diagnostic]) -> str:

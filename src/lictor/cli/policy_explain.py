@@ -9,6 +9,7 @@ import click
 import msgspec
 
 from lictor.cli.policy_input import facts_option, machine, read
+from lictor.cli.render import safe
 from lictor.errors import EXIT_PROBLEMS
 from lictor.policy import dump
 from lictor.policy.compile import PASSES, compile_policy
@@ -33,10 +34,10 @@ def command(file: str, as_json: bool, after: str | None, facts_file: str | None)
         _json({"plan": found.plan, "diagnostics": found.diagnostics})
     elif found.plan is not None:
         for line in explain(found.plan, target):
-            click.echo(line)
+            click.echo(safe(line))
     if not as_json:
         for line in as_text(found.diagnostics):
-            click.echo(line, err=True)
+            click.echo(safe(line), err=True)
     if found.errors:
         sys.exit(EXIT_PROBLEMS)
 

@@ -38,7 +38,7 @@ def find(machine: Machine, written: str) -> Syscall:
     if slash and head in _FOREIGN:
         abi, name = _FOREIGN[head], rest
     for one, prefix in machine.prefixes.items():
-        if prefix and name.startswith(f"{prefix}sys_"):
+        if prefix and name.startswith((f"{prefix}sys_", f"{prefix}compat_sys_")):
             abi, name = one, name.removeprefix(prefix)
     name = name.removeprefix("compat_").removeprefix("sys_")
     known = syscalls.find(abi, name)

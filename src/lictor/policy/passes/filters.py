@@ -99,7 +99,9 @@ def _subject(draft: Draft, hook: HookDraft, field: str, part: document.MatchArgs
     if field == "matchReturnArgs":
         if not mine:
             message = "the hook does not read a return value"
-            draft.problems.add("no-return", part.node, message, hint="add `return: true` and `returnArg`")
+            able = "return" in hook.part.FIELDS
+            hint = "add `return: true` and `returnArg`" if able else "this kind of hook has none; functions have"
+            draft.problems.add("no-return", part.node, message, hint=hint)
         return mine[0] if mine else None
     if part.has("args"):
         places = part.args

@@ -39,6 +39,15 @@ def run(draft: Draft) -> None:
         part.node, part.spots = spec.node, {}
         draft.hooks.append(HookDraft(part, "loader", 0, HookKind.LOADER, "loader", spec.at("loader")))
     _messages(draft)
+    _files(draft)
+
+
+def _files(draft: Draft) -> None:
+    parts: tuple[document.UProbe | document.Usdt, ...] = (*draft.spec.uprobes, *draft.spec.usdts)
+    for part in parts:
+        if part.path and not part.path.startswith("/"):
+            message = f"`{part.path[:60]}` is no absolute path; the agent does not search for programs"
+            draft.problems.add("relative-path", part.at("path"), message)
 
 
 def _messages(draft: Draft) -> None:

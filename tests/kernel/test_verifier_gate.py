@@ -41,8 +41,8 @@ def test_object_loads_within_the_budget(name: str) -> None:
         raise AssertionError(f"{error}\n{error.detail}") from error
     assert all(0 < count <= BUDGET for count in counts.values()), counts
     kept = next((figures for kernel, figures in KEPT.items() if os.uname().release.startswith(f"{kernel}.")), None)
-    if kept is None:
-        return
+    if kept is None or name not in kept:
+        return  # nobody has looked under this kernel yet: the budget is all there is
     assert counts.keys() == kept[name].keys()
     for program, count in counts.items():
         # A jump is worth a look before it is accepted: python tools/verifier.py --update

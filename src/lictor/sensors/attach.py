@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from lictor.errors import LictorError
 from lictor.host.tracefs import tracepoint_id
 from lictor.kernel import links
+from lictor.kernel.libbpf import KernelError
 from lictor.kernel.links import Link
 from lictor.kernel.objects import Object, object_path
 from lictor.policy.plan import Attach, AttachKind
@@ -249,12 +250,19 @@ class Attachments:
 
 @contextlib.contextmanager
 def _named(attach: Attach) -> Iterator[None]:
-    """Errors inside say which hook it was."""
+    """Errors inside say which hook it was, and what the verifier's last word was."""
     try:
         yield
     except LictorError as error:
+        reason = verdict_of(error.detail) if isinstance(error, KernelError) else ""
         text = f"{attach.kind.value} {attach.target} cannot be attached: {error.message}"
-        raise LictorError(text, error.remedy) from error
+        raise LictorError(f"{text} ({reason})" if reason else text, error.remedy) from error
+
+
+def verdict_of(log: str) -> str:
+    """The line of a verifier's log that says why: the last one that is neither libbpf's nor a count."""
+    lines = [line for line in log.splitlines() if line and not line.startswith(("libbpf:", "processed ", "-- END"))]
+    return lines[-1].strip() if "-- END PROG LOAD LOG --" in log and lines else ""
 
 
 def _place(attach: Attach) -> int:

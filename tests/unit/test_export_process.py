@@ -74,6 +74,23 @@ def test_a_killed_process_costs_nothing(tmp_path: Path) -> None:
     listening.socket.close()
 
 
+def test_it_has_no_rights_that_it_does_not_need(tmp_path: Path) -> None:
+    async def main() -> None:
+        outlet = feed(tmp_path, f"unix://{tmp_path}/sock")
+        sink = Exports(WRITER.line, [outlet])
+        sink.accept([event(1)])
+        end = time.monotonic() + DEADLINE_S
+        while outlet.written < 1 and time.monotonic() < end:
+            await asyncio.sleep(0.01)
+        status = dict(line.split(":\t", 1) for line in Path(f"/proc/{outlet.pid}/status").read_text().splitlines())
+        await sink.close()
+        assert {int(status[name], 16) for name in ("CapInh", "CapPrm", "CapEff", "CapAmb")} == {0}
+        assert status["NoNewPrivs"] == "1"
+        assert os.geteuid() != 0 or int(status["CapBnd"], 16) == 0
+
+    asyncio.run(main())
+
+
 def test_what_is_not_delivered_at_the_end_waits_for_the_next_agent(tmp_path: Path) -> None:
     path = tmp_path / "sock"
 

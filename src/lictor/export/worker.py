@@ -22,6 +22,7 @@ import msgspec
 from lictor import log
 from lictor.clock import WallClock
 from lictor.export import targets
+from lictor.export.confine import confine
 from lictor.export.counters import SharedCounters
 from lictor.export.delivery import Delivery
 from lictor.export.formats import convert_to
@@ -135,6 +136,7 @@ class Worker:
 def main() -> None:
     plan = msgspec.json.decode(sys.argv[1], type=Plan)
     log.setup(plan.log_level, plan.log_format)
+    confine()
     # What the libraries have to say, the deliveries say once.
     for library in ("aiokafka", "nats"):
         logging.getLogger(library).setLevel(logging.CRITICAL)

@@ -9,13 +9,15 @@ from collections.abc import Iterator, Sequence
 
 from lictor.metrics.catalog import WORKLOAD_LABELS
 from lictor.metrics.collector import Sample
-from lictor.model.event import Event
+from lictor.model.event import Event, EventType
 from lictor.model.hook import HookEvent
 from lictor.model.process import Process
 
 SERIES = 10_000
 OTHER = "other"
+_KEPT = 2048  # processes whose labels are
 _NOBODY = Process()
+_NAMES = {kind: kind.name for kind in EventType}
 _Labels = tuple[str, ...]
 
 
@@ -30,17 +32,20 @@ class EventCounts:
         self._wanted = frozenset(labels)
         self._node = node_name if "node_name" in self._wanted else ""
         self._events: dict[tuple[str, _Labels], int] = {}
+        self._workloads: dict[int, tuple[Process, _Labels]] = {}
         self._policies: dict[tuple[str, str, _Labels], int] = {}
         self._other = tuple(OTHER if name in self._wanted else "" for name in WORKLOAD_LABELS[:-1])
 
     def accept(self, events: Sequence[Event]) -> None:
         counts, room = self._events, len(self._events) < SERIES
+        known = self._workloads
         for event in events:
-            workload = self._workload(event)
-            kind = event.kind.name
-            key = (kind, workload)
+            process = event.process.shared if event.process is not None else _NOBODY
+            held = known.get(id(process))
+            workload = held[1] if held is not None else self._workload(process)
+            key = (_NAMES[event.kind], workload)
             if key not in counts and not room:
-                key = (kind, self._other)
+                key = (key[0], self._other)
             counts[key] = counts.get(key, 0) + 1
             if isinstance(event, HookEvent):
                 self._count_policy(event, workload)
@@ -59,15 +64,19 @@ class EventCounts:
             key = (policy, key[1], self._other)
         self._policies[key] = self._policies.get(key, 0) + 1
 
-    def _workload(self, event: Event) -> _Labels:
-        process = event.process.shared if event.process is not None else _NOBODY
+    def _workload(self, process: Process) -> _Labels:
         wanted, pod = self._wanted, process.pod
-        return (
+        labels = (
             pod.namespace if pod and "namespace" in wanted else "",
             pod.workload if pod and "workload" in wanted else "",
             pod.name if pod and "pod" in wanted else "",
             process.binary if "binary" in wanted else "",
         )
+        if len(self._workloads) >= _KEPT:
+            self._workloads.clear()
+        # Kept with its process: while it is, no other can have its id.
+        self._workloads[id(process)] = process, labels
+        return labels
 
 
 def hook_name(event: HookEvent) -> str:

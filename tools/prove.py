@@ -44,6 +44,7 @@ PROOFS = (
         (PY, "-m", "pytest", "-q", "-s", "-p", "no:cacheprovider", "tests/kernel/test_policy_churn.py"),
         (("LICTOR_CHURN_SECONDS", "60"),),
     ),
+    Proof("outage", "receivers that are dead for a minute under load miss nothing", (PY, "tools/outage.py")),
     Proof("preempt-6.1", "the kernel suite with 4 CPUs and full preemption, Debian 6.1", _vm("6.1", *PREEMPT)),
     Proof("preempt-6.12", "the kernel suite with 4 CPUs and full preemption, Debian 6.12", _vm("6.12", *PREEMPT)),
     Proof(

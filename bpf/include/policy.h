@@ -198,6 +198,7 @@ enum read_flag {
 	READ_USER = 1,
 	READ_AT_RETURN = 2,
 	READ_RELATIVE = 4, /* a dynamic field whose offset counts from behind it */
+	READ_INLINE = 8,   /* the bytes of a field are in the record, not behind a pointer */
 };
 
 #define NO_INDEX 0xff

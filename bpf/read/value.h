@@ -159,9 +159,7 @@ __noinline int read_text_slot(u32 slot, u32 n, u32 element, u64 raw)
 		read_string(s, n, spec->type, raw + bpf_core_field_offset(((struct net_device *)0)->name));
 		break;
 	case TYPE_STRING:
-		/* In a tracepoint's record, or where a pointer leads: text has no byte with the top bit set at its end.
-		 */
-		if (spec->source == FROM_FIELD && (spec->size != 8 || is_user(raw)))
+		if (spec->source == FROM_FIELD && spec->flags & READ_INLINE)
 			raw = s->args[0] + spec->index;
 		read_string(s, n, spec->type, raw);
 		break;

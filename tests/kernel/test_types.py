@@ -192,6 +192,35 @@ ROWS = [
         ("tracepoint",),
     ),
     Row(
+        "text behind a pointer of a tracepoint's record",
+        """
+        tracepoints:
+        - subsystem: syscalls
+          event: sys_enter_openat
+          args: [{index: 6}]
+          selectors:
+          - matchPIDs: [{operator: In, values: [SELF]}]
+            matchArgs: [{index: 6, operator: Postfix, values: [wanted]}]
+        """,
+        lambda d: os.close(os.open(d / "wanted", os.O_RDONLY)),
+        lambda d: args({"string_arg": str(d / "wanted")}),
+        ("tracepoint",),
+    ),
+    Row(
+        "text in a tracepoint's record",
+        """
+        tracepoints:
+        - subsystem: task
+          event: task_rename
+          args: [{index: 6}]
+          selectors:
+          - matchPIDs: [{operator: In, values: [SELF]}]
+        """,
+        lambda _: Path("/proc/self/comm").write_text("renamed"),
+        lambda _: args({"string_arg": "renamed"}),
+        ("tracepoint",),
+    ),
+    Row(
         "memory that is not resident",
         call("sys_open", "index: 0, type: string", more="matchArgs: [{index: 0, operator: Postfix, values: [wanted]}]"),
         absent,

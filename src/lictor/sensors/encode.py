@@ -13,7 +13,7 @@ FILTER_NUMBERS = 8
 _NO_INDEX = 0xFF
 _NEGATED, _SIGNED, _OUTSIDE_INIT_USER_NS = 1, 2, 4
 _SIGN = 1 << 63
-_USER, _AT_RETURN, _RELATIVE = 1, 2, 4
+_USER, _AT_RETURN, _RELATIVE, _INLINE = 1, 2, 4, 8
 
 # Types of the policy language -> enum value_type, without its TYPE_.
 TYPES = {
@@ -90,7 +90,7 @@ class Encoder:
         if read.type not in TYPES:
             raise not_yet(f"the type `{read.type}`")
         flags = (_USER if read.user else 0) | (_AT_RETURN if read.at_return else 0)
-        flags |= _RELATIVE if read.relative else 0
+        flags |= (_RELATIVE if read.relative else 0) | (_INLINE if read.inline else 0)
         return self._shapes.pack(
             "read_spec",
             self._types[f"TYPE_{TYPES[read.type]}"],

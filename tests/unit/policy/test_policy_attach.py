@@ -78,6 +78,16 @@ def test_what_cannot_be_hooked_says_what_could(compile_spec: Compile, without: W
     assert "not built in" in one.message
 
 
+def test_what_cannot_be_denied_is_not_promised_elsewhere(compile_spec: Compile, without: Without) -> None:
+    spec = """
+  lsmhooks:
+  - hook: socket_listen
+    selectors: [{matchActions: [{action: Override, argError: -1}]}]
+"""
+    (one,) = compile_spec(spec, without("lsm")).diagnostics
+    assert (one.code, "`sys_listen`, `Sigkill` works, after the fact" in one.hint) == ("cannot-attach", True)
+
+
 def test_a_function_may_be_missing_if_the_policy_says_so(compile_spec: Compile) -> None:
     found = compile_spec("\n  kprobes: [{call: nosuch, syscall: false, ignore: {callNotFound: true}}]")
     hook = plan_of(found).hooks[0]

@@ -140,6 +140,8 @@ def _instead(draft: Draft, hook: HookDraft) -> str:
             return f"use `lsmhooks` with `hook: {named[0]}`"
     if operation and not machine.lacks("raw_tp") and hook.kind is not HookKind.SYSCALL:
         calls = " or ".join(f"`sys_{name}`" for name in operation.syscalls[:3])
+        if deny.denies(hook):
+            return f"nothing here denies it; on the system call, {calls}, `Sigkill` works, after the fact"
         return f"use the system call, {calls}, which is seen without kprobes here"
     if not machine.lacks("raw_tp"):
         return "use a raw tracepoint (`tracepoints` with `raw: true`), or a system call"

@@ -186,6 +186,7 @@ static __always_inline void run_return(u32 id, u64 frame, u64 result)
 	s->hook = id;
 	s->frame = frame;
 	s->phase = RUN_RETURN;
+	s->regs = 0;
 	s->result = result;
 	s->undecided = 0;
 	s->read_again = 0;

@@ -18,6 +18,8 @@ struct scratch {
 	u64 result;
 	u64 now;
 	u64 frame;
+	u64 regs; /* address of the registers at the hook, 0: none are known */
+	u64 raw;  /* the value at hand, while steps lead from it to another */
 	u32 hook;
 	u32 phase;     /* enum run_phase */
 	u32 undecided; /* user memory was not there, and can be read again at the return */
@@ -42,6 +44,11 @@ struct scratch {
 	u64 hash_low, hash_high;
 	u32 hash_at;
 	u32 rate_values;
+	/* The expression at hand. */
+	u32 at_step, end_step;
+	u32 depth;
+	u32 pad;
+	u64 stack[STACK_ROOM];
 	struct kept_call kept;
 	struct hook_record record;
 	u8 data[DATA_ROOM + FIELD_ROOM + 64]; /* goes out right behind `record` */

@@ -27,6 +27,7 @@ static __always_inline int run_kprobe(struct pt_regs *ctx)
 	else
 		FUNCTION_ARGUMENTS(s->args, ctx);
 	s->frame = FRAME_AT_ENTRY(ctx);
+	s->regs = (u64)ctx;
 	run_entry(slot, s);
 	return 0;
 }

@@ -37,6 +37,7 @@ int hook_sys_enter(u64 *ctx)
 		return 0;
 	read_call_arguments(s->args, regs, s->data);
 	s->frame = 0;
+	s->regs = (u64)regs;
 	run_entry(slot, s);
 	return 0;
 }

@@ -37,6 +37,11 @@
 #define KEPT_DATA 8192
 #define RATE_BYTES 40 /* of a value, by which a rate limit tells events apart */
 #define CONJUNCTION_TERMS 12
+#define READ_STEPS 16
+#define MAX_CEL_STEPS 16384
+#define EXPRESSION_STEPS 128 /* of one expression; no step runs twice */
+#define STACK_ROOM 16
+#define EXPRESSION_VALUES 7
 #define SYSCALLS 1024 /* per ABI */
 
 /* Bit 0 is true of every process. */
@@ -161,6 +166,7 @@ enum match_op {
 	OP_STATE,
 	OP_FILE_TYPE,
 	OP_CAPABILITIES_GAINED,
+	OP_EXPRESSION, /* `count` elements of cel_steps, from `set` on; the bytes of numbers[0] are its slots */
 };
 
 enum filter_flag {
@@ -199,7 +205,10 @@ enum read_flag {
 	READ_AT_RETURN = 2,
 	READ_RELATIVE = 4, /* a dynamic field whose offset counts from behind it */
 	READ_INLINE = 8,   /* the bytes of a field are in the record, not behind a pointer */
+	READ_SIGNED = 16,
 };
+
+#define STEP_FOLLOW (1U << 31) /* besides the bytes to add: go where the pointer there leads */
 
 #define NO_INDEX 0xff
 
@@ -211,6 +220,40 @@ struct read_spec {
 	u16 index;
 	u16 size; /* bytes of the value where its type does not say it */
 	u32 max_bytes;
+	u8 steps; /* to the value from what is read first */
+	u8 bits;  /* of a bit field at the end of the steps, 0: none */
+	u8 shift;
+	u8 pad;
+	u32 step[READ_STEPS];
+};
+
+/* Instructions of an expression, as policy/plan.py says them. */
+enum cel_op {
+	CEL_CONSTANT = 1,
+	CEL_LOAD, /* a slot */
+	CEL_ADD,
+	CEL_SUBTRACT,
+	CEL_AND,
+	CEL_OR,
+	CEL_XOR,
+	CEL_NOT,
+	CEL_LOGICAL_NOT,
+	CEL_EQUAL,
+	CEL_NOT_EQUAL,
+	CEL_LESS,
+	CEL_LESS_EQUAL,
+	CEL_SIGNED_LESS,
+	CEL_SIGNED_LESS_EQUAL,
+	CEL_SIGN_EXTEND_32,
+	CEL_ZERO_EXTEND_32,
+	CEL_JUMP_IF_ZERO, /* keeps the value */
+	CEL_JUMP_IF_NOT_ZERO,
+	CEL_POP,
+};
+
+struct cel_step {
+	u64 value;
+	u32 op; /* enum cel_op */
 	u32 pad;
 };
 

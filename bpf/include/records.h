@@ -172,7 +172,7 @@ struct hook_record {
 };
 
 enum field_flag {
-	FIELD_ERROR = 1,     /* could not be read: extra is the errno */
+	FIELD_ERROR = 1,     /* could not be read: extra is the errno, above it the step of `resolve` that failed */
 	FIELD_TRUNCATED = 2, /* extra is the bytes that there were */
 	FIELD_UNREACHABLE = 4,
 	FIELD_DELETED = 8,

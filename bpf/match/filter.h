@@ -3,6 +3,7 @@
 #ifndef LICTOR_FILTER_H
 #define LICTOR_FILTER_H
 
+#include "match/expression.h"
 #include "match/sets.h"
 #include "read/task.h"
 #include "read/value.h"
@@ -211,6 +212,11 @@ static __always_inline int compare_value(u32 slot, struct scratch *s, u32 id, st
 	struct field *field, *other;
 	int holds;
 
+	if (f->op == OP_EXPRESSION) {
+		read_values_of(slot, f);
+		holds = evaluate(slot, id);
+		return holds < 0 ? 0 : holds != !!(f->flags & FILTER_NEGATED);
+	}
 	s->undecided = 0;
 	read_value(slot, f->slot);
 	if (f->op == OP_CAPABILITIES_GAINED)

@@ -23,6 +23,7 @@ const struct module_value *module_value_shape __attribute__((unused));
 const enum value_type *value_type_shape __attribute__((unused));
 const enum value_source *value_source_shape __attribute__((unused));
 const enum match_op *match_op_shape __attribute__((unused));
+const enum cel_op *cel_op_shape __attribute__((unused));
 const enum subject *subject_shape __attribute__((unused));
 const enum predicate_kind *predicate_kind_shape __attribute__((unused));
 

@@ -9,6 +9,7 @@
 #include "read/files.h"
 #include "read/net.h"
 #include "read/objects.h"
+#include "read/resolve.h"
 #include "read/text.h"
 
 static __always_inline s64 extended(u64 raw, u8 type)
@@ -33,7 +34,12 @@ static __always_inline s64 extended(u64 raw, u8 type)
 	}
 }
 
-/* What the value is made of: a number, or an address. False: the tracepoint's record could not be read. */
+static __always_inline bool is_number(u8 type)
+{
+	return type <= TYPE_U64 || type == TYPE_SYSCALL64 || type == TYPE_CAPABILITY || type == TYPE_BPF_CMD;
+}
+
+/* What the value is made of: a number, or an address. False: the record or the registers could not be read. */
 static __always_inline bool raw_value(struct scratch *s, struct read_spec *spec, u64 *raw)
 {
 	*raw = 0;
@@ -48,6 +54,12 @@ static __always_inline bool raw_value(struct scratch *s, struct read_spec *spec,
 			size = sizeof(*raw);
 		return !bpf_probe_read_kernel(raw, size, (void *)s->args[0] + spec->index);
 	}
+	if (spec->source == FROM_TASK) {
+		*raw = bpf_get_current_task();
+		return true;
+	}
+	if (spec->source == FROM_REGISTER)
+		return s->regs && !bpf_probe_read_kernel(raw, sizeof(*raw), (void *)s->regs + spec->index);
 	*raw = s->args[spec->index < ARGUMENTS ? spec->index : 0];
 	return true;
 }
@@ -189,7 +201,7 @@ __noinline int read_value(u32 slot, u32 n)
 	struct hook_state *hook;
 	struct read_spec *spec;
 	struct field *field;
-	u32 element;
+	u32 element, lost;
 	u64 raw;
 
 	if (!s || s->read & 1U << masked(n, MAX_VALUES))
@@ -205,8 +217,20 @@ __noinline int read_value(u32 slot, u32 n)
 		failed_field(s, open_field(s, n, spec->type), EFAULT);
 		return 0;
 	}
-	if (spec->type <= TYPE_U64 || spec->type == TYPE_SYSCALL64 || spec->type == TYPE_CAPABILITY ||
-	    spec->type == TYPE_BPF_CMD)
+	if (spec->steps) {
+		s->raw = raw;
+		lost = follow_steps(slot, element);
+		if (!lost && (is_number(spec->type) || spec->type == TYPE_FD) && !load_number(s, spec))
+			lost = spec->steps;
+		if (lost) {
+			field = open_field(s, n, spec->type);
+			failed_field(s, field, EFAULT);
+			field->extra |= (u64)lost << 32;
+			return 0;
+		}
+		raw = s->raw;
+	}
+	if (is_number(spec->type))
 		read_number(s, n, spec, raw);
 	else if ((spec->type >= TYPE_STRING && spec->type <= TYPE_DATA_LOC) || spec->type == TYPE_NET_DEVICE)
 		read_text_slot(slot, n, element, raw);

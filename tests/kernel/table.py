@@ -42,7 +42,7 @@ def compiled(spec: str, machine: Machine, without: tuple[str, ...] = ()) -> Plan
         missing = dict.fromkeys(without, "left out by the test")
         machine = Machine(msgspec.structs.replace(machine.facts, abilities=machine.facts.abilities | missing))
     done = compile_policy((HEAD + spec).encode(), "row", machine)
-    assert done.plan is not None, [one for one in done.diagnostics]
+    assert done.plan is not None, list(done.diagnostics)
     return done.plan
 
 

@@ -364,6 +364,7 @@ MAPPED_ROWS = [
     )
 ]
 
+
 def ping(_: Path) -> None:
     with socket.socket(V4, socket.SOCK_RAW, socket.IPPROTO_ICMP) as one:
         one.sendto(bytes([8, 0, 0xF7, 0xFF, 0, 0, 0, 0]), ("127.0.0.1", 0))

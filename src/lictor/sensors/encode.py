@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from lictor.catalog.types import TYPES as TYPE_ROWS
 from lictor.errors import LictorError
-from lictor.policy.plan import Action, ActionKind, Filter, OperandSet, RateScope, Read, SetKind, Source, Subject
+from lictor.policy.plan import Action, ActionKind, CelOp, Filter, OperandSet, RateScope, Read, SetKind, Source, Subject
 from lictor.sensors.shapes import Shapes
 
 MASK = (1 << 64) - 1
@@ -13,7 +14,9 @@ FILTER_NUMBERS = 8
 _NO_INDEX = 0xFF
 _NEGATED, _SIGNED, _OUTSIDE_INIT_USER_NS = 1, 2, 4
 _SIGN = 1 << 63
-_USER, _AT_RETURN, _RELATIVE, _INLINE = 1, 2, 4, 8
+_USER, _AT_RETURN, _RELATIVE, _INLINE, _READ_SIGNED = 1, 2, 4, 8, 16
+READ_STEPS, EXPRESSION_VALUES = 16, 7
+_FOLLOW = 1 << 31
 
 # Types of the policy language -> enum value_type, without its TYPE_.
 TYPES = {
@@ -34,12 +37,15 @@ SOURCES = {
     Source.SYSCALL: "FROM_ARGUMENT",  # the program has put a syscall's arguments where a function's are
     Source.FIELD: "FROM_FIELD",
     Source.RETURN: "FROM_RETURN",
+    Source.CURRENT_TASK: "FROM_TASK",
+    Source.REGISTER: "FROM_REGISTER",
 }
 # Operator -> enum match_op: what is looked at. How it is compared, for those with numbers, is in _NUMBERS.
 _BY_OPERATOR = {
     "SAddr": "OP_SOURCE_ADDRESS", "DAddr": "OP_DESTINATION_ADDRESS", "SPort": "OP_SOURCE_PORT",
     "DPort": "OP_DESTINATION_PORT", "Protocol": "OP_PROTOCOL", "Family": "OP_FAMILY", "State": "OP_STATE",
     "FileType": "OP_FILE_TYPE", "CapabilitiesGained": "OP_CAPABILITIES_GAINED",
+    "CelExpr": "OP_EXPRESSION",
 }  # fmt: skip
 _BY_SET = {
     SetKind.NUMBERS: "OP_IN_NUMBERS",
@@ -70,6 +76,14 @@ def not_yet(what: str) -> LictorError:
     return LictorError(f"{what}: not executed yet", "leave it out of the policy, or wait for a later version")
 
 
+def _slots_of(one: Filter, slots: Mapping[int, int]) -> int:
+    """The values that an expression names, a byte each."""
+    found = sorted({slots[step.value] for step in one.expression if step.op is CelOp.LOAD})
+    if len(found) > EXPRESSION_VALUES:
+        raise LictorError(f"an expression names {len(found)} values, {EXPRESSION_VALUES} are possible")
+    return int.from_bytes(bytes(found).ljust(8, b"\xff"), "little")
+
+
 class Encoder:
     """Packs by the shapes of the loaded object."""
 
@@ -80,17 +94,20 @@ class Encoder:
         self._sources = shapes.enum("value_source")
         self._ops = shapes.enum("match_op")
         self._subjects = shapes.enum("subject")
+        self._cel_ops = shapes.enum("cel_op")
 
     def read(self, read: Read) -> bytes:
         """A read_spec. Reads that differ only in what people call them give the same bytes."""
-        if read.steps or read.resolve:
-            raise not_yet("`resolve`")
         if read.source not in SOURCES:
             raise not_yet(f"values from {read.source.value.replace('_', ' ')}")
         if read.type not in TYPES:
             raise not_yet(f"the type `{read.type}`")
         flags = (_USER if read.user else 0) | (_AT_RETURN if read.at_return else 0)
         flags |= (_RELATIVE if read.relative else 0) | (_INLINE if read.inline else 0)
+        flags |= _READ_SIGNED if TYPE_ROWS[read.type].signed else 0
+        if len(read.steps) > READ_STEPS:
+            raise LictorError(f"`{read.resolve}` takes {len(read.steps)} steps, {READ_STEPS} are possible")
+        steps = [step.offset | (_FOLLOW if step.dereference else 0) for step in read.steps]
         return self._shapes.pack(
             "read_spec",
             self._types[f"TYPE_{TYPES[read.type]}"],
@@ -100,17 +117,37 @@ class Encoder:
             read.index,
             read.size,
             read.max_bytes,
+            len(steps),
+            read.bits,
+            read.shift,
+            *steps,
+            *[0] * (READ_STEPS - len(steps)),
         )
 
+    def expression(self, one: Filter, slots: Mapping[int, int]) -> list[bytes]:
+        """The elements of cel_steps that a filter's expression takes."""
+        return [
+            self._shapes.pack(
+                "cel_step",
+                (slots[step.value] if step.op is CelOp.LOAD else step.value) & MASK,
+                self._cel_ops[f"CEL_{step.op.name}"],
+            )
+            for step in one.expression
+        ]
+
     def filter(
-        self, one: Filter, slots: Mapping[int, int], sets: Sequence[OperandSet], numbers: Mapping[int, int]
+        self,
+        one: Filter,
+        slots: Mapping[int, int],
+        sets: Sequence[OperandSet],
+        numbers: Mapping[int, int],
+        expression: int = 0,
     ) -> bytes:
-        """A filter. `slots`: a plan's slot to the hook's; `numbers`: a plan's set to the kernel's."""
-        if one.expression:
-            raise not_yet("the operator CelExpr")
+        """A filter. `slots`: a plan's slot to the hook's; `numbers`: a plan's set to the kernel's; `expression`: where
+        in cel_steps its own begins."""
         flags = (_NEGATED if one.negated else 0) | (_SIGNED if one.signed else 0)
         flags |= _OUTSIDE_INIT_USER_NS if one.outside_init_user_ns else 0
-        inline = self._inline(one)
+        inline = self._inline(one) if not one.expression else [_slots_of(one, slots)]
         slot = slots.get(one.slot, 0)
         if one.subject in (Subject.NAMESPACE, Subject.CAPABILITY, Subject.CAPABILITY_CHANGE):
             slot = one.kinds[0]
@@ -122,9 +159,9 @@ class Encoder:
             slot,
             slots.get(one.slot2, 0),
             flags,
-            len(inline),
+            len(one.expression) or len(inline),
             sum(1 << kind for kind in one.kinds),
-            0 if one.set is None else numbers[one.set],
+            expression if one.set is None else numbers[one.set],
             0 if one.set6 is None else numbers[one.set6],
             *inline,
             *[0] * (FILTER_NUMBERS - len(inline)),

@@ -15,7 +15,7 @@ from lictor.errors import LictorError
 from lictor.host import procfs
 from lictor.kernel.objects import Object
 from lictor.kernel.programs import misses_of
-from lictor.policy.plan import Attach, Hook, Mode, Plan, Rule, Source, Subject
+from lictor.policy.plan import Attach, Filter, Hook, Mode, Plan, Rule, Source, Subject
 from lictor.sensors.attach import Attachments
 from lictor.sensors.calls import KeptCalls
 from lictor.sensors.encode import Encoder, not_yet
@@ -50,6 +50,7 @@ class _Group:
     scopes: list[Scope] = field(default_factory=list)
     selectors: tuple[int, int] = (0, 0)
     filters: tuple[int, int] = (0, 0)
+    expressions: list[tuple[int, int]] = field(default_factory=list)
     attached: list[Attach] = field(default_factory=list)
 
 
@@ -265,8 +266,7 @@ class PolicyEngine:
                 raise LictorError(
                     f"a selector of {plan.name} has {len(conditions)} conditions, {SELECTOR_FILTERS} are possible"
                 )
-            kernel_sets = dict(enumerate(loaded.sets))
-            filters += [encoder.filter(one, slots, loaded.plan.sets, kernel_sets) for one in conditions]
+            filters += [self._filter(loaded, group, one, slots) for one in conditions]
             packed.append((rule, bit))
         # What a change is told by lies in a process's entry, too.
         changes = any(one.subject in _CHANGES for rule in rules for one in rule.filters)
@@ -301,6 +301,14 @@ class PolicyEngine:
             ),
         )  # fmt: skip
         self.catalog.add(loaded.instance, group.number, GroupMeta(loaded.plan, plan, slots))
+
+    def _filter(self, loaded: Loaded, group: _Group, one: Filter, slots: dict[int, int]) -> bytes:
+        steps = self._encoder.expression(one, slots)
+        first = self.store.free["cel_steps"].take(len(steps)) if steps else 0
+        group.expressions.append((first, len(steps)))
+        for place, step in enumerate(steps, first):
+            self.store.arrays["cel_steps"].write(place, step)
+        return self._encoder.filter(one, slots, loaded.plan.sets, dict(enumerate(loaded.sets)), first)
 
     def _acquire_scope(self, group: _Group, scope: Scope) -> int:
         bit = self._predicates.acquire(scope)
@@ -343,6 +351,8 @@ class PolicyEngine:
                 store.free["groups"].give(group.number)
             store.free["selectors"].give(*group.selectors)
             store.free["filters"].give(*group.filters)
+            for expression in group.expressions:
+                store.free["cel_steps"].give(*expression)
             for slot in group.slots:
                 self._hooks.drop_read(group.hook, slot)
             for scope in group.scopes:

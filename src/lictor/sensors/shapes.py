@@ -21,7 +21,10 @@ _FIELDS = {
     "filter": (
         "subject", "op", "how", "slot", "slot2", "flags", "count", "kinds", "set", "set6", "numbers*8",
     ),
-    "read_spec": ("type", "source", "flags", "size_index", "index", "size", "max_bytes"),
+    "read_spec": (
+        "type", "source", "flags", "size_index", "index", "size", "max_bytes", "steps", "bits", "shift", "step*16",
+    ),
+    "cel_step": ("value", "op"),
     "policy_state": ("instance", "mode", "lost", "unjoined", "failed_reads"),
     "operand_set": ("kind", "first", "count", "least", "starts*4"),
     "number_key": ("set", "number"),

@@ -19,6 +19,7 @@ _ARRAYS = {
     "selectors": ("selectors", 0),
     "filters": ("filters", 0),
     "reads": ("arguments", 1),
+    "cel_steps": ("steps of expressions", 0),
     "policies": ("policies", 1),
     "sets": ("sets of values", 1),
     "set_lengths": ("lengths of strings", 0),

@@ -47,11 +47,16 @@ class Arguments:
         if field is None:
             return model.ErrorArg(model.Error("not read"), read.label)
         if field.flags & FLAG_ERROR:
-            return model.ErrorArg(model.Error(os.strerror(field.extra & 0xFFFF)), read.label)
+            return model.ErrorArg(model.Error(_failure(read, field.extra)), read.label)
         try:
             return _MAKERS[read.type](self._decoder, field, read.label)
         except struct.error as error:
             raise RecordError(f"a {read.type} of {len(field.data)} bytes: {error}") from error
+
+
+def _failure(read: Read, extra: int) -> str:
+    why, step = os.strerror(extra & 0xFFFF), extra >> 32
+    return f"{why}: `{read.resolve}` leads nowhere at depth {step}" if step else why
 
 
 def _signed(value: int, bits: int) -> int:

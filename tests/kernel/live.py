@@ -39,6 +39,23 @@ class Row:
     everyone: bool = False
 
 
+def learned(
+    name: str,
+    spec: str,
+    action: Callable[[Path], Any],
+    expected: Callable[[Any], list[Expected]],
+    needs: tuple[str, ...] = (),
+    without: tuple[str, ...] = (),
+) -> Row:
+    """A row whose `expected` is of what the action gave: the port it got, the inode it made."""
+    truth: list[Any] = []
+
+    def act(directory: Path) -> None:
+        truth[:] = [action(directory)]
+
+    return Row(name, spec, act, lambda _: expected(truth[0]), needs, without)
+
+
 def rows(table: list[Row]) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("row", table, ids=[row.name for row in table])
 

@@ -11,14 +11,16 @@ from typing import Any
 
 import pytest
 from engine import Bench
-from table import Row, run
+from live import Row, check, learned, rows
 
 from lictor.policy.machine import Machine
 
 pytestmark = pytest.mark.kernel
+# One program serves all kprobes: rows do not each load theirs.
+BY_KPROBE = (("kprobe",), ("fentry", "fexit", "kprobe.multi"))
 SO_COOKIE = 57
 IPV6_HOPOPTS, IPV6_DSTOPTS = 54, 59
-LOCALHOST = {socket.AF_INET: "127.0.0.1", socket.AF_INET6: "::1"}
+LOCALHOST: dict[int, str] = {socket.AF_INET: "127.0.0.1", socket.AF_INET6: "::1"}
 
 
 @dataclass(frozen=True)
@@ -59,12 +61,12 @@ def send_behind_extensions(_: Path) -> Ends:
 
 
 def names(family: int) -> tuple[str, str]:
-    return {socket.AF_INET: "AF_INET", socket.AF_INET6: "AF_INET6"}[family], LOCALHOST[family]
+    return socket.AddressFamily(family).name, LOCALHOST[family]
 
 
 def stream(family: int) -> Row:
     name, host = names(family)
-    return Row(
+    return learned(
         f"sock, {name}",
         """
         kprobes:
@@ -94,13 +96,13 @@ def stream(family: int) -> Row:
                 ]
             }
         ],
-        ("kprobe",),
+        *BY_KPROBE,
     )
 
 
 def address(family: int) -> Row:
     name, host = names(family)
-    return Row(
+    return learned(
         f"socket and sockaddr, {name}",
         """
         kprobes:
@@ -118,14 +120,14 @@ def address(family: int) -> Row:
                 ]
             }
         ],
-        ("kprobe",),
+        *BY_KPROBE,
     )
 
 
 def packet(family: int) -> Row:
     name, host = names(family)
     size = 100 + 8 + (20 if family == socket.AF_INET else 40) + 14
-    return Row(
+    return learned(
         f"skb and net_device, {name}",
         """
         kprobes:
@@ -153,11 +155,11 @@ def packet(family: int) -> Row:
                 ]
             }
         ],
-        ("kprobe",),
+        *BY_KPROBE,
     )
 
 
-BEHIND_EXTENSIONS = Row(
+BEHIND_EXTENSIONS = learned(
     "skb, AF_INET6 with extension headers",
     """
     kprobes:
@@ -171,7 +173,7 @@ BEHIND_EXTENSIONS = Row(
     lambda ends: [
         {"args": [{"skb_arg": {"sport": ends.source, "dport": ends.destination, "protocol": "IPPROTO_UDP"}}]}
     ],
-    ("kprobe",),
+    *BY_KPROBE,
 )
 
 
@@ -190,23 +192,23 @@ UNIX = """
           args: [{index: 1, type: sockaddr_un}, {index: 0, type: socket}]
 """
 UNIX_ROWS = [
-    Row(
+    learned(
         "sockaddr_un, path",
         UNIX,
         lambda d: connect_unix(str(d / "socket")),
         lambda name: [
             {"args": [{"sockaddrun_arg": {"family": "AF_UNIX", "path": name}}, {"sock_arg": {"family": "AF_UNIX"}}]}
         ],
-        ("kprobe",),
+        *BY_KPROBE,
     ),
-    Row(
+    learned(
         "sockaddr_un, abstract",
         UNIX,
         lambda _: connect_unix(b"\0lictor test"),
         lambda _: [{"args": [{"sockaddrun_arg": {"family": "AF_UNIX", "path": "@lictor test"}}, {}]}],
-        ("kprobe",),
+        *BY_KPROBE,
     ),
-    Row(
+    learned(
         "sockaddr_un, Equal and NotPrefix",
         UNIX
         + """
@@ -217,7 +219,7 @@ UNIX_ROWS = [
         """,
         lambda d: [connect_unix(one) for one in (str(d / "socket"), str(d / "other"), b"\0none")],
         lambda made: [{"args": [{"sockaddrun_arg": {"path": made[0]}}, {}]}],
-        ("kprobe",),
+        *BY_KPROBE,
     ),
 ]
 
@@ -236,19 +238,19 @@ SYSCALL_CONNECT = """
           args: [{index: 0, type: int}, {index: 1, type: sockaddr}]
 """
 SYSCALL_ROWS = [
-    Row(
+    learned(
         "sockaddr of a system call",
         SYSCALL_CONNECT,
         lambda _: connect(socket.AF_INET),
         lambda ends: [{"args": [{}, {"sockaddr_arg": {"addr": "127.0.0.1", "port": ends.destination}}]}],
     ),
-    Row(
+    learned(
         "sockaddr that cannot be read",
         SYSCALL_CONNECT,
         connect_to_nowhere,
         lambda _: [{"args": [{}, {"error_arg": {"Message": os.strerror(14)}}]}],
     ),
-    Row(
+    learned(
         "sockaddr that cannot be read matches nothing, negated neither",
         SYSCALL_CONNECT
         + """
@@ -267,7 +269,7 @@ def condition(
 ) -> Row:
     """Whether a condition holds of a connection from and to this machine."""
     given = f", values: {values}" if values else ""
-    return Row(
+    return learned(
         f"{kind}, {operator} {values} {'holds' if ok else 'does not hold'}, {names(family)[0]}",
         f"""
         kprobes:
@@ -279,7 +281,7 @@ def condition(
         """,
         lambda _: connect(family) if kind == "sock" else send(family),
         lambda ends: [{"args": [{f"{kind}_arg": {"dport": ends.destination}}]}] if ok else [],
-        ("kprobe",),
+        *BY_KPROBE,
     )
 
 
@@ -341,7 +343,7 @@ def mapped(_: Path) -> Ends:
 
 
 MAPPED_ROWS = [
-    Row(
+    learned(
         f"an address of version 4 on a socket of version 6, {operator}",
         f"""
         kprobes:
@@ -353,7 +355,7 @@ MAPPED_ROWS = [
         """,
         mapped,
         expected,
-        ("kprobe",),
+        *BY_KPROBE,
     )
     for operator, expected in (
         (
@@ -370,7 +372,7 @@ def ping(_: Path) -> None:
         one.sendto(bytes([8, 0, 0xF7, 0xFF, 0, 0, 0, 0]), ("127.0.0.1", 0))
 
 
-PORTLESS = Row(
+PORTLESS = learned(
     "a packet without ports satisfies no condition on ports",
     """
     kprobes:
@@ -383,7 +385,7 @@ PORTLESS = Row(
     """,
     ping,
     lambda _: [],
-    ("kprobe",),
+    *BY_KPROBE,
 )
 
 ROWS = [
@@ -398,6 +400,6 @@ ROWS = [
 ]
 
 
-@pytest.mark.parametrize("row", ROWS, ids=[row.name for row in ROWS])
-def test_row(row: Row, bench: Bench, machine: Machine, tmp_path: Path) -> None:
-    run(row, bench, machine, tmp_path)
+@rows(ROWS)
+def test_value(row: Row, bench: Bench, machine: Machine, tmp_path: Path) -> None:
+    check(row, bench, machine, tmp_path)

@@ -26,8 +26,10 @@ int hook_fentry(u64 *ctx)
 		if (bpf_get_func_arg(ctx, i, &s->args[i]))
 			break;
 	state = hooks_at(hook);
-	if (state && state->flags & HOOK_IS_CALL)
-		read_call_arguments(s->args, (struct pt_regs *)s->args[0], s->data);
+	if (state && state->flags & HOOK_IS_CALL) {
+		s->regs = s->args[0];
+		read_call_arguments(s->args, (struct pt_regs *)s->regs, s->data);
+	}
 	s->frame = (u64)ctx;
 	run_entry(slot, s);
 	return 0;

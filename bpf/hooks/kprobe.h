@@ -22,12 +22,14 @@ static __always_inline int run_kprobe(struct pt_regs *ctx)
 	if (!s)
 		return 0;
 	state = hooks_at(hook);
-	if (state && state->flags & HOOK_IS_CALL)
-		read_call_arguments(s->args, (struct pt_regs *)FIRST_ARGUMENT(ctx), s->data);
-	else
-		FUNCTION_ARGUMENTS(s->args, ctx);
-	s->frame = FRAME_AT_ENTRY(ctx);
 	s->regs = (u64)ctx;
+	if (state && state->flags & HOOK_IS_CALL) {
+		s->regs = FIRST_ARGUMENT(ctx);
+		read_call_arguments(s->args, (struct pt_regs *)s->regs, s->data);
+	} else {
+		FUNCTION_ARGUMENTS(s->args, ctx);
+	}
+	s->frame = FRAME_AT_ENTRY(ctx);
 	run_entry(slot, s);
 	return 0;
 }

@@ -11,7 +11,7 @@ from lictor.catalog.operations import BY_LSM, BY_SYSCALL
 from lictor.policy import document
 from lictor.policy.draft import Draft, HookDraft
 from lictor.policy.passes import deny
-from lictor.policy.plan import Attach, AttachKind, Purpose
+from lictor.policy.plan import Attach, AttachKind, Purpose, Source
 
 _FEW = 8  # with more functions, one program for all of them is worth more than a cheap one for each
 _FAMILIES = {
@@ -58,6 +58,8 @@ def _ways(draft: Draft, hook: HookDraft) -> list[tuple[AttachKind, str, str]]:
     no_symbol = "" if symbol else "the kernel has no such function"
     fentry = no_symbol or (symbol.fentry if symbol else "")
     kprobe = no_symbol or (symbol.kprobe if symbol else "")
+    if hook.kind is HookKind.FUNCTION and any(value.read.source is Source.REGISTER for value in hook.values):
+        fentry = fentry or "the policy reads registers, and fentry has none"
     multi = kprobe or machine.lacks("kprobe.multi")
     if draft.option("disable-kprobe-multi") in ("1", "true"):
         multi = multi or "the option disable-kprobe-multi says so"

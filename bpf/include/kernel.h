@@ -237,12 +237,13 @@ struct iovec {
 	void *iov_base;
 	u64 iov_len;
 };
-enum iter_type { ITER_IOVEC, ITER_UBUF };
+enum iter_type { ITER_IOVEC, ITER_UBUF, ITER_KVEC };
 struct iov_iter {
 	u8 iter_type;
 	u64 iov_offset;
 	u64 count;
 	void *ubuf; /* v6.0 (fcb14cb1bdac) */
+	const struct iovec *kvec;
 	unsigned long nr_segs;
 };
 struct iov_iter___before {
@@ -291,8 +292,8 @@ struct sk_buff {
 	u32 priority;
 	u32 mark;
 	__be16 protocol;
-	u16 transport_header;
 	u16 network_header;
+	unsigned int tail;
 	unsigned char *head;
 };
 struct net_device {
@@ -320,8 +321,12 @@ struct perf_event_attr {
 	u64 config1; /* kprobe_func */
 	u64 config2; /* probe_offset */
 };
+struct pmu {
+	const char *name;
+};
 struct perf_event {
 	struct perf_event_attr attr;
+	struct pmu *pmu;
 };
 struct module {
 	char name[56];

@@ -204,9 +204,15 @@ enum read_flag {
 	READ_USER = 1,
 	READ_AT_RETURN = 2,
 	READ_RELATIVE = 4, /* a dynamic field whose offset counts from behind it */
-	READ_INLINE = 8,   /* the bytes of a field are in the record, not behind a pointer */
-	READ_SIGNED = 16,
+	READ_SIGNED = 8,
+	READ_INLINE = 16,  /* a tracepoint's record has the bytes, not a pointer to them */
+	READ_DYNAMIC = 32, /* it has a word that tells where in it the bytes are, and how many */
 };
+
+/* A record begins with struct trace_entry. Of that a program sees only what is the same for all: the kernel puts a
+ * pointer of its own in its place. */
+#define RECORD_HEAD 8
+#define RECORD_PID 4
 
 #define STEP_FOLLOW (1U << 31) /* besides the bytes to add: go where the pointer there leads */
 

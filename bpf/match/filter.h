@@ -136,6 +136,11 @@ static __always_inline bool compare_string(u32 slot, struct scratch *s, struct f
 	return search_text(slot, f->set, at, len, f->op == OP_SUBSTRING_NOCASE);
 }
 
+static __always_inline bool is_mapped(const u8 *address)
+{
+	return !*(u64 *)address && *(u32 *)(address + 8) == 0xffff0000;
+}
+
 /* Whether an address is in one of the networks of a filter's two sets. */
 __noinline int address_in(u32 slot, u32 id, u32 offset)
 {
@@ -156,17 +161,25 @@ __noinline int address_in(u32 slot, u32 id, u32 offset)
 		__builtin_memcpy(four.address, address->bytes, 4);
 		return !!bpf_map_lookup_elem(&set_addresses4, &four);
 	}
-	if (address->family != AF_INET6 || !f->set6)
+	if (address->family != AF_INET6)
 		return 0;
 	six.prefix = 160;
 	six.set = f->set6;
 	__builtin_memcpy(six.address, address->bytes, 16);
-	return !!bpf_map_lookup_elem(&set_addresses6, &six);
+	if (f->set6 && bpf_map_lookup_elem(&set_addresses6, &six))
+		return 1;
+	/* ::ffff:a.b.c.d is an address of version 4, reached by a socket of version 6. */
+	if (!f->set || !is_mapped(address->bytes))
+		return 0;
+	four.prefix = 64;
+	four.set = f->set;
+	__builtin_memcpy(four.address, address->bytes + 12, 4);
+	return !!bpf_map_lookup_elem(&set_addresses4, &four);
 }
 
 /*
- * Conditions on sockets, packets and addresses. Gives 2 where the value has nothing of the kind: a packet that is
- * neither TCP nor UDP has no ports, a socket of another family no address. Such a condition does not hold, nor does
+ * Conditions on sockets, packets and addresses. Gives 2 where the value has nothing of the kind: many packets have no
+ * ports, a socket of another family no address. Such a condition does not hold, nor does
  * its negation.
  */
 __noinline int compare_net(u32 slot, u32 id)
@@ -202,7 +215,7 @@ __noinline int compare_net(u32 slot, u32 id)
 		return 2;
 	if (f->op == OP_SOURCE_ADDRESS || f->op == OP_DESTINATION_ADDRESS)
 		return address_in(slot, id, at + (far && field->type != TYPE_SOCKADDR ? sizeof(*end) : 0));
-	if (field->type == TYPE_SKB && packet->protocol != IPPROTO_TCP && packet->protocol != IPPROTO_UDP)
+	if (field->type == TYPE_SKB && !packet->source.port && !packet->destination.port)
 		return 2;
 	return compare_with_numbers(id, end->port);
 }

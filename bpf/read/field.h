@@ -9,6 +9,7 @@
 #define EFAULT 14
 #define E2BIG 7
 #define EBADF 9
+#define EOPNOTSUPP 95
 #define TEXT_ROOM 4096 /* of strings and buffers */
 
 /* Puts a field's head at the end of the data. Its bytes, if any, follow by `close_field`. */

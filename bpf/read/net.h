@@ -8,11 +8,7 @@
 #define AF_UNIX 1
 #define AF_INET 2
 #define AF_INET6 10
-#define ETH_P_IP 0x0800
-#define ETH_P_IPV6 0x86dd
 #define UNIX_PATH_MAX 108
-#define IPPROTO_TCP 6
-#define IPPROTO_UDP 17
 
 #define swapped(port) ((u16)((port) << 8 | (port) >> 8 & 0xff))
 
@@ -113,65 +109,6 @@ static __always_inline void read_unix_address(struct scratch *s, u32 n, u64 raw,
 		return;
 	}
 	close_field(s, len - 1);
-}
-
-struct ports {
-	__be16 source, destination;
-};
-
-static __always_inline void read_packet(struct scratch *s, u32 n, u64 raw)
-{
-	struct field *field = open_field(s, n, TYPE_SKB);
-	struct packet_value *value = (struct packet_value *)bytes_of_newest(s);
-	struct sk_buff *skb = (struct sk_buff *)raw;
-	u64 head = (u64)BPF_CORE_READ(skb, head), network, transport;
-	struct ports ports = {};
-	u8 first = 0, protocol = 0;
-
-	__builtin_memset(value, 0, sizeof(*value));
-	if (!head) {
-		failed_field(s, field, EFAULT);
-		return;
-	}
-	value->hash = BPF_CORE_READ(skb, hash);
-	value->len = BPF_CORE_READ(skb, len);
-	value->priority = BPF_CORE_READ(skb, priority);
-	value->mark = BPF_CORE_READ(skb, mark);
-	value->ethertype = swapped(BPF_CORE_READ(skb, protocol));
-	network = head + BPF_CORE_READ(skb, network_header);
-	transport = head + BPF_CORE_READ(skb, transport_header);
-	bpf_probe_read_kernel(&first, 1, (void *)network);
-	if (first >> 4 == 4) {
-		value->source.family = value->destination.family = AF_INET;
-		bpf_probe_read_kernel(&protocol, 1, (void *)network + 9);
-		bpf_probe_read_kernel(value->source.bytes, 4, (void *)network + 12);
-		bpf_probe_read_kernel(value->destination.bytes, 4, (void *)network + 16);
-		transport = network + 4 * (first & 15);
-	} else if (first >> 4 == 6) {
-		value->source.family = value->destination.family = AF_INET6;
-		bpf_probe_read_kernel(value->source.bytes, 16, (void *)network + 8);
-		bpf_probe_read_kernel(value->destination.bytes, 16, (void *)network + 24);
-		bpf_probe_read_kernel(&protocol, 1, (void *)network + 6);
-		network += 40;
-		/* Extension headers: hop-by-hop, routing, fragment, destination options, authentication. */
-		for (u32 i = 0; i < 7; i++) {
-			u8 next[2] = {};
-
-			if (protocol != 0 && protocol != 43 && protocol != 44 && protocol != 60 && protocol != 51)
-				break;
-			bpf_probe_read_kernel(next, 2, (void *)network);
-			network += protocol == 44 ? 8 : protocol == 51 ? 4 * (next[1] + 2) : 8 * (next[1] + 1);
-			protocol = next[0];
-		}
-		transport = network;
-	}
-	value->protocol = protocol;
-	if (protocol == IPPROTO_TCP || protocol == IPPROTO_UDP) {
-		bpf_probe_read_kernel(&ports, sizeof(ports), (void *)transport);
-		value->source.port = swapped(ports.source);
-		value->destination.port = swapped(ports.destination);
-	}
-	close_field(s, sizeof(*value));
 }
 
 #endif

@@ -126,11 +126,14 @@ static __always_inline void read_bpf_map(struct scratch *s, u32 n, u64 raw)
 	close_field(s, sizeof(*value));
 }
 
+#define NAME_OF_KPROBES 0x65626f72706bULL /* "kprobe" */
+
 static __always_inline void read_perf_event(struct scratch *s, u32 n, u64 raw)
 {
 	struct field *field = open_field(s, n, TYPE_PERF_EVENT);
 	struct perf_event_value *value = (struct perf_event_value *)bytes_of_newest(s);
 	struct perf_event *event = (struct perf_event *)raw;
+	u64 kind = 0;
 
 	__builtin_memset(value, 0, sizeof(*value));
 	if (bpf_core_read(&value->type, sizeof(u32), &event->attr.type)) {
@@ -139,8 +142,10 @@ static __always_inline void read_perf_event(struct scratch *s, u32 n, u64 raw)
 	}
 	value->config = BPF_CORE_READ(event, attr.config);
 	value->offset = BPF_CORE_READ(event, attr.config2);
-	/* The name of a probed function, where the event is one; else the read fails and it stays empty. */
-	read_text(value->function, sizeof(value->function), BPF_CORE_READ(event, attr.config1));
+	/* Of a kprobe, config1 is the function's name in the process's memory; of other events it is any number. */
+	bpf_probe_read_kernel(&kind, 7, BPF_CORE_READ(event, pmu, name));
+	if (kind == NAME_OF_KPROBES)
+		bpf_probe_read_user_str(value->function, sizeof(value->function), (void *)BPF_CORE_READ(event, attr.config1));
 	close_field(s, sizeof(*value));
 }
 

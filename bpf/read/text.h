@@ -7,11 +7,12 @@
 
 #define MOST_SEGMENTS 64
 
-/* A string that ends with a NUL, which is not part of the value. */
-static __always_inline void read_string(struct scratch *s, u32 n, u8 type, u64 from)
+/* A string that ends with a NUL, which is not part of the value, or after `most` bytes. */
+static __always_inline void read_string(struct scratch *s, u32 n, u8 type, u64 from, u32 most)
 {
 	struct field *field = open_field(s, n, type);
-	long len = read_text(bytes_of_newest(s), TEXT_ROOM, from);
+	/* One byte more: what is read always ends with a NUL. */
+	long len = read_text(bytes_of_newest(s), at_most(most + 1, TEXT_ROOM), from);
 
 	if (len < 1) {
 		failed_field(s, field, EFAULT);
@@ -54,8 +55,8 @@ static __always_inline void read_dynamic(struct scratch *s, u32 n, struct read_s
 	len = place >> 16;
 	if (spec->flags & READ_RELATIVE)
 		from += spec->index + sizeof(place);
-	if (spec->type == TYPE_DATA_LOC)
-		read_string(s, n, spec->type, record + from);
+	if (spec->type != TYPE_CONST_BUF && spec->type != TYPE_CHAR_BUF)
+		read_string(s, n, spec->type, record + from, len);
 	else
 		read_bytes(s, n, spec->type, record + from, len);
 }
@@ -136,21 +137,27 @@ static __always_inline void read_iovec(u32 slot, struct scratch *s, u32 n, u64 f
 static __always_inline void read_iterator(u32 slot, struct scratch *s, u32 n, u64 raw, u64 size)
 {
 	struct iov_iter *iter = (struct iov_iter *)raw;
-	u8 kind = BPF_CORE_READ(iter, iter_type);
+	u8 kind = 0;
 	struct segments job = { .skip = BPF_CORE_READ(iter, iov_offset) };
 	u64 count = BPF_CORE_READ(iter, count);
 
 	if (size > count)
 		size = count;
+	if (bpf_core_read(&kind, sizeof(kind), &iter->iter_type)) {
+		failed_field(s, open_field(s, n, TYPE_IOV_ITER), EFAULT);
+		return;
+	}
 	if (kind == bpf_core_enum_value(enum iter_type, ITER_UBUF)) {
 		read_bytes(s, n, TYPE_IOV_ITER, (u64)BPF_CORE_READ(iter, ubuf) + job.skip, size);
 		return;
 	}
-	if (kind != bpf_core_enum_value(enum iter_type, ITER_IOVEC)) {
-		failed_field(s, open_field(s, n, TYPE_IOV_ITER), EFAULT);
+	if (kind == bpf_core_enum_value(enum iter_type, ITER_KVEC))
+		job.from = (u64)BPF_CORE_READ(iter, kvec);
+	else if (kind != bpf_core_enum_value(enum iter_type, ITER_IOVEC)) {
+		/* Pages, which have no address, and what has no bytes. */
+		failed_field(s, open_field(s, n, TYPE_IOV_ITER), EOPNOTSUPP);
 		return;
-	}
-	if (bpf_core_field_exists(((struct iov_iter___renamed *)0)->__iov))
+	} else if (bpf_core_field_exists(((struct iov_iter___renamed *)0)->__iov))
 		job.from = (u64)BPF_CORE_READ((struct iov_iter___renamed *)raw, __iov);
 	else
 		job.from = (u64)BPF_CORE_READ((struct iov_iter___before *)raw, iov);

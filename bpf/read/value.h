@@ -9,6 +9,7 @@
 #include "read/files.h"
 #include "read/net.h"
 #include "read/objects.h"
+#include "read/packet.h"
 #include "read/resolve.h"
 #include "read/text.h"
 
@@ -48,11 +49,18 @@ static __always_inline bool raw_value(struct scratch *s, struct read_spec *spec,
 		return true;
 	}
 	if (spec->source == FROM_FIELD) {
-		u32 size = spec->size;
-
-		if (size > sizeof(*raw))
-			size = sizeof(*raw);
-		return !bpf_probe_read_kernel(raw, size, (void *)s->args[0] + spec->index);
+		if (spec->index < RECORD_HEAD) {
+			*raw = (u32)bpf_get_current_pid_tgid();
+			return spec->index == RECORD_PID;
+		}
+		*raw = s->args[0] + spec->index;
+		if (spec->flags & READ_INLINE)
+			return true;
+		s->raw = *raw;
+		if (!load_number(s, spec))
+			return false;
+		*raw = s->raw;
+		return true;
 	}
 	if (spec->source == FROM_TASK) {
 		*raw = bpf_get_current_task();
@@ -165,15 +173,18 @@ __noinline int read_text_slot(u32 slot, u32 n, u32 element, u64 raw)
 		return 0;
 	switch (spec->type) {
 	case TYPE_FILENAME:
-		read_string(s, n, spec->type, (u64)BPF_CORE_READ((struct filename *)raw, name));
+		read_string(s, n, spec->type, (u64)BPF_CORE_READ((struct filename *)raw, name),
+		            TEXT_ROOM);
 		break;
 	case TYPE_NET_DEVICE:
-		read_string(s, n, spec->type, raw + bpf_core_field_offset(((struct net_device *)0)->name));
+		read_string(s, n, spec->type, raw + bpf_core_field_offset(((struct net_device *)0)->name),
+		            TEXT_ROOM);
 		break;
 	case TYPE_STRING:
-		if (spec->source == FROM_FIELD && spec->flags & READ_INLINE)
-			raw = s->args[0] + spec->index;
-		read_string(s, n, spec->type, raw);
+		if (spec->flags & READ_DYNAMIC)
+			read_dynamic(s, n, spec, s->args[0]);
+		else
+			read_string(s, n, spec->type, raw, spec->flags & READ_INLINE ? spec->size : TEXT_ROOM);
 		break;
 	case TYPE_CHAR_IOVEC:
 		read_iovec(slot, s, n, raw, size_of(s, spec));
@@ -182,12 +193,12 @@ __noinline int read_text_slot(u32 slot, u32 n, u32 element, u64 raw)
 		read_iterator(slot, s, n, raw, size_of(s, spec));
 		break;
 	default:
-		if (spec->source == FROM_FIELD && spec->type == TYPE_CONST_BUF && spec->size > 4)
-			read_bytes(s, n, spec->type, s->args[0] + spec->index, spec->size);
-		else if (spec->source == FROM_FIELD)
+		if (spec->flags & READ_DYNAMIC)
 			read_dynamic(s, n, spec, s->args[0]);
+		else if (spec->flags & READ_INLINE)
+			read_bytes(s, n, spec->type, raw, spec->size);
 		else if (spec->size_index == NO_INDEX && !(spec->flags & READ_AT_RETURN))
-			read_string(s, n, spec->type, raw);
+			read_string(s, n, spec->type, raw, TEXT_ROOM);
 		else
 			read_bytes(s, n, spec->type, raw, size_of(s, spec));
 	}
@@ -213,7 +224,8 @@ __noinline int read_value(u32 slot, u32 n)
 	spec = reads_at(element);
 	if (!spec)
 		return 0;
-	if (!raw_value(s, spec, &raw)) {
+	/* A process that names an address of the kernel is not told what lies there. */
+	if (!raw_value(s, spec, &raw) || (spec->flags & READ_USER && !is_user(raw))) {
 		failed_field(s, open_field(s, n, spec->type), EFAULT);
 		return 0;
 	}

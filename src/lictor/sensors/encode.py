@@ -14,7 +14,7 @@ FILTER_NUMBERS = 8
 _NO_INDEX = 0xFF
 _NEGATED, _SIGNED, _OUTSIDE_INIT_USER_NS = 1, 2, 4
 _SIGN = 1 << 63
-_USER, _AT_RETURN, _RELATIVE, _INLINE, _READ_SIGNED = 1, 2, 4, 8, 16
+_USER, _AT_RETURN, _RELATIVE, _READ_SIGNED, _INLINE, _DYNAMIC = 1, 2, 4, 8, 16, 32
 READ_STEPS, EXPRESSION_VALUES = 16, 7
 _FOLLOW = 1 << 31
 
@@ -103,7 +103,8 @@ class Encoder:
         if read.type not in TYPES:
             raise not_yet(f"the type `{read.type}`")
         flags = (_USER if read.user else 0) | (_AT_RETURN if read.at_return else 0)
-        flags |= (_RELATIVE if read.relative else 0) | (_INLINE if read.inline else 0)
+        flags |= _RELATIVE if read.relative else 0
+        flags |= (_INLINE if read.inline else 0) | (_DYNAMIC if read.dynamic else 0)
         flags |= _READ_SIGNED if TYPE_ROWS[read.type].signed else 0
         if len(read.steps) > READ_STEPS:
             raise LictorError(f"`{read.resolve}` takes {len(read.steps)} steps, {READ_STEPS} are possible")

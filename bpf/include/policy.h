@@ -217,6 +217,7 @@ enum read_flag {
 #define STEP_FOLLOW (1U << 31) /* besides the bytes to add: go where the pointer there leads */
 
 #define NO_INDEX 0xff
+#define CALL_OF_32_BITS 0x80000000ULL /* in the number of a system call */
 
 struct read_spec {
 	u8 type; /* enum value_type */

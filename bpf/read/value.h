@@ -6,6 +6,7 @@
 #ifndef LICTOR_VALUE_H
 #define LICTOR_VALUE_H
 
+#include "lib/registers.h"
 #include "read/files.h"
 #include "read/net.h"
 #include "read/objects.h"
@@ -92,6 +93,8 @@ static __always_inline void read_number(struct scratch *s, u32 n, struct read_sp
 	struct field *field = open_field(s, n, spec->type);
 
 	field->extra = extended(raw, spec->type);
+	if (spec->type == TYPE_SYSCALL64)
+		field->extra = (u32)raw | (is_32bit_call() ? CALL_OF_32_BITS : 0);
 	close_field(s, 0);
 }
 

@@ -104,7 +104,8 @@ class Read(_Value, frozen=True, kw_only=True):
 
     A FIELD of a number is in the record, `size` bytes of it; of other types the record has a pointer, unless `inline`:
     the bytes themselves are there, `size` of them; or `dynamic`: a 32-bit word is there, whose low half is where in the
-    record the bytes are (`relative`: counted from behind the word) and whose high half is how many.
+    record the bytes are (`relative`: counted from behind the word) and whose high half is how many. `element`: they are
+    an array of numbers of so many bytes, which events show one by one.
     """
 
     slot: int
@@ -117,6 +118,7 @@ class Read(_Value, frozen=True, kw_only=True):
     size_index: int | None = None
     bits: int = 0
     shift: int = 0
+    element: int = 0
     inline: bool = False
     dynamic: bool = False
     relative: bool = False

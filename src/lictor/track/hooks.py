@@ -131,7 +131,11 @@ class HookTracker:
         )
 
     def _values(self, meta: GroupMeta, record: HookRecord, reads: list[Read]) -> tuple[Argument, ...]:
-        return tuple(self._arguments.make(read, record.values.get(meta.slots[read.slot])) for read in reads)
+        found: list[Argument] = []
+        for read in reads:
+            field = record.values.get(meta.slots[read.slot])
+            found += self._arguments.elements(read, field) if read.element else [self._arguments.make(read, field)]
+        return tuple(found)
 
 
 def _extra(meta: GroupMeta, record: HookRecord) -> HookExtra:

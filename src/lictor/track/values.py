@@ -42,6 +42,14 @@ class Arguments:
     def __init__(self, decoder: ValueDecoder) -> None:
         self._decoder = decoder
 
+    def elements(self, read: Read, field: Field | None) -> list[model.Argument]:
+        """What an event shows for an array of numbers."""
+        if field is None or field.flags & FLAG_ERROR:
+            return [self.make(read, field)]
+        size = read.element
+        places = range(0, len(field.data) - size + 1, size)
+        return [model.SizeArg(str(int.from_bytes(field.data[at : at + size], "little")), read.label) for at in places]
+
     def make(self, read: Read, field: Field | None) -> model.Argument:
         """What an event shows for a read."""
         if field is None:

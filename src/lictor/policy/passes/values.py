@@ -57,6 +57,7 @@ def _value(draft: Draft, hook: HookDraft, field: str, number: int, part: documen
         size_index=_size_index(draft, hook, field, part, row),
         bits=origin.bits,
         shift=origin.shift,
+        element=_element(origin, row),
         inline=_is_inline(origin, row),
         dynamic=origin.dynamic,
         relative=origin.relative,
@@ -176,6 +177,13 @@ def _is_user(hook: HookDraft, row: TypeRow, field: str, part: document.Argument,
 
 def _is_inline(origin: Origin, row: TypeRow) -> bool:
     return isinstance(origin.c, FormatField) and not row.bits and origin.c.is_array and not origin.c.dynamic
+
+
+def _element(origin: Origin, row: TypeRow) -> int:
+    """Arrays of `long` are shown number by number."""
+    if row.name != "const_buf" or not isinstance(origin.c, FormatField) or origin.c.dynamic:
+        return 0
+    return 8 if origin.c.type.split()[-1] == "long" and origin.c.size == 8 * origin.c.count else 0
 
 
 def _return_copy(draft: Draft, hook: HookDraft, part: document.Argument) -> bool:

@@ -176,12 +176,10 @@ __noinline int read_text_slot(u32 slot, u32 n, u32 element, u64 raw)
 		return 0;
 	switch (spec->type) {
 	case TYPE_FILENAME:
-		read_string(s, n, spec->type, (u64)BPF_CORE_READ((struct filename *)raw, name),
-		            TEXT_ROOM);
+		read_string(s, n, spec->type, (u64)BPF_CORE_READ((struct filename *)raw, name), TEXT_ROOM);
 		break;
 	case TYPE_NET_DEVICE:
-		read_string(s, n, spec->type, raw + bpf_core_field_offset(((struct net_device *)0)->name),
-		            TEXT_ROOM);
+		read_string(s, n, spec->type, raw + bpf_core_field_offset(((struct net_device *)0)->name), TEXT_ROOM);
 		break;
 	case TYPE_STRING:
 		if (spec->flags & READ_DYNAMIC)

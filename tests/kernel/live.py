@@ -26,7 +26,7 @@ class Row:
     """`spec` is the policy's. `expected` is what each event of this process must contain; a callable in it is asked.
 
     `needs` are abilities of the kernel, `without` those that the compiler shall do without, `function` one that the
-    kernel must have. `everyone`: events of other processes count too.
+    kernel must have. `everyone`: events of other processes count too. `given`: whether what the trigger needs is here.
     """
 
     name: str
@@ -37,6 +37,7 @@ class Row:
     without: tuple[str, ...] = ()
     function: str = ""
     everyone: bool = False
+    given: Callable[[], bool] = lambda: True
 
 
 def learned(
@@ -72,6 +73,8 @@ def check(row: Row, bench: Bench, machine: Machine, directory: Path) -> None:
     lacking = [one for one in row.needs if machine.lacks(one)]
     if lacking:
         pytest.skip(f"{lacking[0]}: {machine.lacks(lacking[0])}")
+    if not row.given():
+        pytest.skip("what the trigger needs is not here")
     if row.function and machine.function(row.function) is None:
         pytest.skip(f"this kernel has no {row.function}")
     for name in ("wanted", "other"):

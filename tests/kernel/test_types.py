@@ -188,7 +188,7 @@ ROWS = [
             matchArgs: [{index: 4, operator: Equal, values: [sys_sync]}]
         """,
         lambda _: os.sync(),
-        lambda _: args({"syscall_id": {"id": 162, "abi": "x64"}}, {"bytes_arg": lambda data: len(data) == 64}),
+        lambda _: args({"syscall_id": {"id": 162, "abi": "x64"}}, *[{"size_arg": str.isdigit}] * 6),
         ("tracepoint",),
     ),
     Row(

@@ -3,6 +3,7 @@
 #ifndef LICTOR_POST_H
 #define LICTOR_POST_H
 
+#include "act/pieces.h"
 #include "lib/emit.h"
 #include "match/strings.h"
 #include "process/table_map.h"
@@ -156,6 +157,7 @@ __noinline int post(u32 slot, u32 id, u32 place)
 	}
 	if (s->read_again)
 		r->flags |= HOOK_READ_AGAIN;
+	send_pieces(slot, s->phase == RUN_ENTRY ? g->wanted : g->wanted | g->wanted_return);
 	r->fields = s->used;
 	r->pad = 0;
 	send_record(s, g, stats);

@@ -15,6 +15,7 @@ enum record_kind {
 	RECORD_EXIT = 3,
 	RECORD_CHUNK = 4,
 	RECORD_HOOK = 5,
+	RECORD_PIECE = 6,
 };
 
 enum ring_id { RING_PRIORITY = 0, RING_BULK = 1, RINGS = 2 };
@@ -171,12 +172,24 @@ struct hook_record {
 	u32 pad;
 };
 
+/* Bytes of a value that its field has no room for. The thread and the time are the record's. */
+struct piece_record {
+	struct record_header header;
+	u32 slot;
+	u32 offset;
+	u32 len;
+	u32 pad;
+	u8 data[CHUNK_DATA];
+};
+#define MOST_PIECES 128
+
 enum field_flag {
 	FIELD_ERROR = 1,     /* could not be read: extra is the errno, above it the step of `resolve` that failed */
 	FIELD_TRUNCATED = 2, /* extra is the bytes that there were */
 	FIELD_UNREACHABLE = 4,
 	FIELD_DELETED = 8,
 	FIELD_READ_AGAIN = 16,
+	FIELD_CHAINED = 32, /* pieces with what follows its bytes went out before the record */
 };
 
 /* One value. Numbers have no bytes: they are in `extra`. Of a file it holds the mode, of other bytes their count. */

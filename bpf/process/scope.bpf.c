@@ -11,6 +11,7 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
 /* So that the shapes are in the object's BTF, where Python reads them. */
 const struct hook_record *hook_record_shape __attribute__((unused));
+const struct piece_record *piece_record_shape __attribute__((unused));
 const struct field *field_shape __attribute__((unused));
 const struct socket_value *socket_value_shape __attribute__((unused));
 const struct packet_value *packet_value_shape __attribute__((unused));

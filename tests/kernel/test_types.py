@@ -98,6 +98,26 @@ def absent(directory: Path) -> None:
     os.close(fd)
 
 
+MAX_DATA = 327_360
+
+
+def pattern(size: int) -> bytes:
+    return b"".join(struct.pack("<I", n) for n in range(size // 4 + 1))[:size]
+
+
+def write_pattern(directory: Path, size: int, times: int) -> None:
+    fd = os.open(directory / "wanted", os.O_WRONLY)
+    for _ in range(times):
+        os.write(fd, pattern(size))
+    os.close(fd)
+
+
+def pattern_arg(size: int) -> Expected:
+    if size <= MAX_DATA:
+        return {"bytes_arg": encoded(pattern(size))}
+    return {"truncated_bytes_arg": {"bytes_arg": encoded(pattern(MAX_DATA)), "orig_size": str(size)}}
+
+
 NUMBERS: dict[str, Expected] = {
     "int": {"int_arg": -2}, "sint32": {"int_arg": -2}, "int16": {"int_arg": -2}, "int8": {"int_arg": -2},
     "uint32": {"uint_arg": 0xFFFFFFFE}, "uint16": {"uint_arg": 0xFFFE}, "uint8": {"uint_arg": 0xFE},
@@ -112,6 +132,15 @@ def args(*wanted: Expected, **more: Expected) -> list[Expected]:
 
 def number(name: str, shown: Expected) -> Row:
     return Row(name, call("sys_lseek", f"index: 1, type: {name}"), seek, lambda _: args(shown))
+
+
+def written(size: int, times: int) -> Row:
+    return Row(
+        f"char_buf, maxData, {times} times {size} bytes",
+        call("sys_write", "index: 1, type: char_buf, sizeArgIndex: 3, maxData: true"),
+        lambda directory: write_pattern(directory, size, times),
+        lambda _: [{"args": [pattern_arg(size)]}] * times,
+    )
 
 
 ROWS = [
@@ -146,6 +175,7 @@ ROWS = [
         write_long,
         lambda _: args({"truncated_bytes_arg": {"bytes_arg": encoded(b"y" * 4096), "orig_size": "5000"}}),
     ),
+    *(written(*one) for one in ((4096, 1), (4097, 1), (50_000, 3), (MAX_DATA, 1), (400_000, 1))),
     Row(
         "returnCopy",
         call("sys_read", "index: 1, type: char_buf, returnCopy: true, sizeArgIndex: 3", returns="int"),

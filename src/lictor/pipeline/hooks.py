@@ -6,6 +6,7 @@ from lictor import log
 from lictor.model.event import Event, LossEvent
 from lictor.sensors.policies import PolicyEngine
 from lictor.track.hooks import HookTracker
+from lictor.track.pieces import Pieces
 from lictor.wire.hooks import HookDecoder, HookRecord
 from lictor.wire.records import RecordError
 
@@ -19,6 +20,7 @@ class HookStream:
 
     def __init__(self, decoder: HookDecoder, tracker: HookTracker, engine: PolicyEngine) -> None:
         self._engine = engine
+        self._pieces = Pieces()
         self._told: dict[tuple[str, str], int] = {}
         self._decoder = decoder
         self._tracker = tracker
@@ -28,7 +30,11 @@ class HookStream:
 
     def take(self, batch: bytes, at: int, size: int) -> None:
         """Raises RecordError."""
-        self._fresh.append(self._decoder.decode(batch, at, size))
+        self._fresh.append(self._pieces.join(self._decoder.decode(batch, at, size)))
+
+    def take_piece(self, batch: bytes, at: int, size: int) -> None:
+        """Raises RecordError."""
+        self._pieces.add(self._decoder.piece(batch, at, size))
 
     def look(self, everything: bool = False) -> None:
         """Take in the calls that will never return; `everything`: all that have not."""

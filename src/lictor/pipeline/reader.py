@@ -19,7 +19,7 @@ from lictor.track.processes import Tracker
 from lictor.wire.records import Kind, RecordError
 
 _log = log.get("pipeline")
-_CLONE, _EXEC, _EXIT, _CHUNK, _HOOK = map(int, Kind)
+_CLONE, _EXEC, _EXIT, _CHUNK, _HOOK, _PIECE = map(int, Kind)
 _BATCH = 1 << 20
 _BUSY_WAIT_S = 0.05
 
@@ -159,6 +159,8 @@ class Reader:
             try:
                 if kind == _HOOK and self.hooks is not None:
                     self.hooks.take(batch, at, size)
+                elif kind == _PIECE and self.hooks is not None:
+                    self.hooks.take_piece(batch, at, size)
                 elif kind == _CHUNK:
                     self._tracker.chunks.add(*self._decoder.chunk(batch, at, size))
                 else:

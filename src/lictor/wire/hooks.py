@@ -8,7 +8,7 @@ from lictor.wire.btf import Btf
 from lictor.wire.layout import compile_layout
 from lictor.wire.records import RecordError
 
-FLAG_ERROR, FLAG_TRUNCATED, FLAG_UNREACHABLE, FLAG_DELETED, FLAG_READ_AGAIN = 1, 2, 4, 8, 16
+FLAG_ERROR, FLAG_TRUNCATED, FLAG_UNREACHABLE, FLAG_DELETED, FLAG_READ_AGAIN, FLAG_CHAINED = 1, 2, 4, 8, 16, 32
 RETURNED, NEVER_RETURNED, READ_AGAIN, MONITORED = 1, 2, 4, 8
 SLOTS = 16
 _FIXED = (
@@ -69,12 +69,23 @@ class KeptCall(NamedTuple):
     values: dict[int, Field]
 
 
+class Piece(NamedTuple):
+    """Bytes of the value in a hook's slot, `offset` into it. Thread and time are those of the records it belongs to."""
+
+    time: int
+    tid: int
+    slot: int
+    offset: int
+    data: bytes
+
+
 class HookDecoder:
     """Unpacks hook records, and calls that are kept until they return, of one loaded object."""
 
     def __init__(self, btf: Btf) -> None:
         self._fixed = compile_layout(btf, "hook_record", _FIXED)
         self._field = compile_layout(btf, "field", _FIELD)
+        self._piece = compile_layout(btf, "piece_record", ("time", "tid", "slot", "offset", "len", "data"))
         self._call_key = compile_layout(btf, "call_key", ("thread", "frame", "hook"))
         self._kept = compile_layout(btf, "kept_call", _KEPT)
         self._match = compile_layout(btf, "kept_match", KeptMatch._fields)
@@ -88,6 +99,13 @@ class HookDecoder:
         if begin + length != at + size:
             raise RecordError(f"a hook record of {size} bytes with {length} bytes of fields")
         return HookRecord._make((*fixed, self._fields(batch, begin, begin + length)))
+
+    def piece(self, batch: bytes, at: int, size: int) -> Piece:
+        """Raises RecordError for what is no whole piece."""
+        if size != self._piece.size or size > len(batch) - at:
+            raise RecordError(f"a piece of {size} bytes where {self._piece.size} were expected")
+        time, tid, slot, offset, length, data = self._piece.unpack_from(batch, at)
+        return Piece(time, tid, slot, offset, data[:length])
 
     def _fields(self, batch: bytes, at: int, end: int, most: int = 1 << 16) -> dict[int, Field]:
         found: dict[int, Field] = {}

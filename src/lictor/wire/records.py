@@ -25,6 +25,7 @@ class Kind(IntEnum):
     EXIT = 3
     CHUNK = 4
     HOOK = 5
+    PIECE = 6
 
 
 class ProcessFlag(IntEnum):

@@ -58,7 +58,6 @@ ffibuilder.cdef(
                                           __u64 cookie);
     struct bpf_link *lictor_attach_kprobes(const struct bpf_program *prog, const char **functions,
                                            const __u64 *cookies, size_t count, _Bool at_return);
-    struct bpf_link *bpf_program__attach_raw_tracepoint(const struct bpf_program *prog, const char *name);
     int lictor_attach_traced(int prog_fd, int attach_type, __u64 cookie);
     int close(int fd);
 
@@ -74,6 +73,7 @@ ffibuilder.cdef(
     int lictor_program_instructions(int fd, __u32 *verified, __u64 *run_count, __u64 *run_time_ns,
                                     __u64 *recursion_misses);
     struct bpf_link *lictor_attach_tracepoint_id(const struct bpf_program *prog, __u64 id, __u64 cookie);
+    int lictor_attach_raw_tracepoint(int prog_fd, const char *name, __u64 cookie);
     int lictor_try_uprobe_multi(int prog_fd);
     void lictor_log_start(void);
     const char *lictor_log_text(void);
@@ -185,6 +185,19 @@ ffibuilder.set_source(
             errno = err;
         }
         return link;
+    }
+
+    /* BPF_RAW_TRACEPOINT_OPEN, with a cookie from Linux 6.10 on, which libbpf 1.1 does not know. */
+    static int lictor_attach_raw_tracepoint(int prog_fd, const char *name, __u64 cookie)
+    {
+        struct {
+            __u64 name;
+            __u32 prog_fd, padding;
+            __u64 cookie;
+        } attr = {.name = (unsigned long)name, .prog_fd = prog_fd, .cookie = cookie};
+        long fd = syscall(SYS_bpf, 17, &attr, cookie ? sizeof(attr) : sizeof(attr) - sizeof(attr.cookie));
+
+        return fd < 0 ? -errno : fd;
     }
 
     /* BPF_LINK_CREATE of uprobe.multi on a directory: a kernel that knows such links says EBADF, one that does not,

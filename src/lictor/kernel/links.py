@@ -53,10 +53,12 @@ def tracepoint(loaded: Object, program: str, number: int, cookie: int) -> Link:
     return _made(pointer, f"attaching to tracepoint {number}")
 
 
-def raw_tracepoint(loaded: Object, program: str, name: str) -> Link:
-    start_log()
-    pointer = lib.bpf_program__attach_raw_tracepoint(loaded.pointer(program), name.encode())
-    return _made(pointer, f"attaching to raw tracepoint {name}")
+def raw_tracepoint(loaded: Object, program: str, name: str, cookie: int = 0) -> Link:
+    """With a cookie only where the kernel has them for raw tracepoints."""
+    fd = lib.lictor_attach_raw_tracepoint(loaded.program_fd(program), name.encode(), cookie)
+    if fd < 0:
+        raise KernelError(f"attaching to raw tracepoint {name}", -fd)
+    return Link(fd=fd)
 
 
 def traced(loaded: Object, program: str, attach_type: int, target: str, cookie: int) -> Link:

@@ -54,7 +54,7 @@ class Attach(_Value, frozen=True, kw_only=True):
     """One attachment. `target`: symbol, LSM hook, `subsystem/event`, `abi:syscall`, `path:offset`, cgroup attach type.
 
     `number` is what the target is known by in the kernel where that is not its name: the syscall number, the file
-    offset of a uprobe; of a raw tracepoint, how many arguments it has. `reason` says why this way and not another.
+    offset of a uprobe. `reason` says why this way and not another.
 
     A uprobe's target is `path:symbol`, `path:symbol+offset`, `path:0xoffset` in the file or `path:@0xaddress`; a USDT's
     is `path:provider:name`. The file must have one of `digests` (`algorithm:hex`), if there are any; one that has not

@@ -51,8 +51,8 @@ def _tracepoint(loaded: Object, attach: Attach, cookie: int) -> Link:
     return links.tracepoint(loaded, "hook_tracepoint", tracepoint_id(category, name), cookie)
 
 
-def _raw(loaded: Object, attach: Attach, _cookie: int) -> Link:
-    return links.raw_tracepoint(loaded, "hook_raw_tracepoint", attach.target.rpartition("/")[2])
+def _raw(loaded: Object, attach: Attach, cookie: int) -> Link:
+    return links.raw_tracepoint(loaded, "hook_raw_tracepoint", attach.target.rpartition("/")[2], cookie)
 
 
 KINDS = {
@@ -62,7 +62,7 @@ KINDS = {
     AttachKind.FEXIT: _traced("fentry", "hook_fexit", links.TRACE_FEXIT),
     AttachKind.LSM: _traced("lsm", "hook_lsm", links.LSM_MAC),
     AttachKind.TRACEPOINT: Kind("tracepoint", "hook_tracepoint", _tracepoint),
-    AttachKind.RAW_TRACEPOINT: Kind("raw_tracepoint", "hook_raw_tracepoint", _raw, own=True),
+    AttachKind.RAW_TRACEPOINT: Kind("raw_tracepoint", "hook_raw_tracepoint", _raw),
 }
 _MULTI = {
     AttachKind.KPROBE_MULTI: ("hook_kprobe_multi", False),
@@ -101,6 +101,7 @@ class Attachments:
         self._objects: dict[str, Object] = {}
         self._attached: dict[Wanted, _Attached] = {}
         self._calls: dict[AttachKind, _Shared] = {}
+        self._raw_cookies: bool | None = None
 
     def acquire(self, wanted: Sequence[Wanted]) -> None:
         """Put programs on hooks where they are not yet. All, or none and a LictorError that names what failed."""
@@ -183,13 +184,25 @@ class Attachments:
         kind = KINDS.get(attach.kind)
         if kind is None:
             raise not_yet(f"hooks of the kind {attach.kind.value}")
-        loaded = self._own(kind, attach, hook) if kind.own else self._common(kind.object)
+        own = kind.own or (attach.kind is AttachKind.RAW_TRACEPOINT and not self._raw_have_cookies())
+        loaded = self._own(kind, attach, hook) if own else self._common(kind.object)
+        cookie = hook if kind.own or not own else 0
         try:
-            return _Shared(kind.link(loaded, attach, hook), loaded if kind.own else None)
+            return _Shared(kind.link(loaded, attach, cookie), loaded if own else None)
         except BaseException:
-            if kind.own:
+            if own:
                 loaded.close()
             raise
+
+    def _raw_have_cookies(self) -> bool:
+        """Found out with the first: this kernel's verifier takes the program that asks for its cookie."""
+        if self._raw_cookies is None:
+            try:
+                self._common("raw_tracepoint")
+                self._raw_cookies = True
+            except KernelError:
+                self._raw_cookies = False
+        return self._raw_cookies
 
     def _call(self, hook: int, attach: Attach) -> _Shared:
         """System calls have one program for entry and one for return, and a table of their numbers."""
@@ -234,7 +247,6 @@ class Attachments:
                 raise
         else:
             loaded.set_constant("hook_id", hook)
-            loaded.set_constant("arguments", attach.number)
         self._load(loaded)
         return loaded
 

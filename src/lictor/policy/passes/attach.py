@@ -165,9 +165,7 @@ def _tracepoint(draft: Draft, hook: HookDraft) -> tuple[Attach, ...]:
 
 
 def _raw(draft: Draft, hook: HookDraft) -> tuple[Attach, ...]:
-    found = _one(draft, hook, AttachKind.RAW_TRACEPOINT, "raw_tp", hook.function.partition("/")[2])
-    arguments = len(hook.prototype.parameters) if hook.prototype else 0
-    return tuple(msgspec.structs.replace(one, number=arguments) for one in found)
+    return _one(draft, hook, AttachKind.RAW_TRACEPOINT, "raw_tp", hook.function.partition("/")[2])
 
 
 def _one(draft: Draft, hook: HookDraft, kind: AttachKind, ability: str, target: str) -> tuple[Attach, ...]:

@@ -1,0 +1,119 @@
+#!/usr/bin/env python3
+"""What many hooks cost: a policy on N distinct hooks, a second one on the same, both removed (root).
+
+python bench/scale.py [tracepoint raw_tracepoint kprobe.multi kprobe] [--hooks 300]
+
+Prints one line of JSON per way, with the seconds of each step. A way that the kernel has not is left out, and said.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import os
+import sys
+import time
+from collections.abc import Callable
+
+from lictor.host import features
+from lictor.host.gather import gather
+from lictor.policy.compile import compile_policy
+from lictor.policy.machine import Machine
+from lictor.policy.plan import AttachKind, Plan
+from lictor.sensors.policies import PolicyEngine
+from lictor.sensors.process import ProcessSensor, Sizes
+
+HEAD = "apiVersion: cilium.io/v1alpha1\nkind: TracingPolicy\nmetadata: {name: NAME}\nspec:\n"
+# Nothing that this very program does a million times a second.
+_LEFT_OUT = ("raw_syscalls/", "ftrace/", "kmem/", "rcu/", "timer/", "irq/", "lock/", "bpf_", "preemptirq/")
+
+
+def tracepoints(machine: Machine, count: int, raw: bool) -> str:
+    known = set(machine.facts.raw_tracepoints)
+    names = [
+        name
+        for name in machine.facts.tracepoints()
+        if not name.startswith(("syscalls/", *_LEFT_OUT)) and name.partition("/")[2] in known
+    ]
+    lines = [
+        f"  - {{subsystem: {subsystem}, event: {event}, raw: {str(raw).lower()}, {SELECTOR}}}"
+        for subsystem, _, event in (name.partition("/") for name in names[:count])
+    ]
+    return "  tracepoints:\n" + "\n".join(lines)
+
+
+def functions(machine: Machine, count: int, option: str) -> str:
+    names = []
+    for line in machine.facts.function_names():
+        found = machine.function(line)
+        if line.startswith(("security_", "vfs_", "inode_")) and found is not None and not found.kprobe:
+            names.append(line)
+    listed = "\n".join(f"    - {name}" for name in names[:count])
+    return f"""  lists:
+  - name: all
+    values:
+{listed}
+  options: [{{name: disable-kprobe-multi, value: "{option}"}}]
+  kprobes:
+  - call: list:all
+    syscall: false
+    {SELECTOR}"""
+
+
+SELECTOR = "selectors: [{matchPIDs: [{operator: In, values: [1]}]}]"
+WAYS: dict[str, tuple[AttachKind, Callable[[Machine, int], str]]] = {
+    "tracepoint": (AttachKind.TRACEPOINT, lambda machine, count: tracepoints(machine, count, False)),
+    "raw_tracepoint": (AttachKind.RAW_TRACEPOINT, lambda machine, count: tracepoints(machine, count, True)),
+    "kprobe.multi": (AttachKind.KPROBE_MULTI, lambda machine, count: functions(machine, count, "0")),
+    "kprobe": (AttachKind.KPROBE, lambda machine, count: functions(machine, count, "1")),
+}
+
+
+def plan(machine: Machine, spec: str, name: str) -> Plan:
+    done = compile_policy((HEAD.replace("NAME", name) + spec + "\n").encode(), name, machine)
+    if done.plan is None:
+        sys.exit(f"the policy does not compile: {done.diagnostics[:3]}")
+    return done.plan
+
+
+def measure(machine: Machine, kind: AttachKind, spec: str) -> dict[str, float]:
+    one, two = plan(machine, spec, "one"), plan(machine, spec, "two")
+    assert {attach.kind for hook in one.hooks for attach in hook.attaches} == {kind}
+    sensor = ProcessSensor(Sizes(1 << 20, 4 << 20))
+    sensor.start()
+    engine = PolicyEngine(sensor.object, sensor.hierarchy.source)
+    try:
+        marks = [time.monotonic()]
+        for policy in (one, two):
+            engine.load(policy)
+            marks.append(time.monotonic())
+        for policy in (two, one):
+            engine.unload("", policy.name)
+            marks.append(time.monotonic())
+    finally:
+        engine.close()
+        sensor.close()
+    spans = [round(after - before, 3) for before, after in itertools.pairwise(marks)]
+    names = ("load_s", "second_policy_s", "remove_second_s", "remove_first_s")
+    return {"hooks": len(one.hooks), **dict(zip(names, spans, strict=True))}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="What many hooks cost.")
+    parser.add_argument("ways", nargs="*", default=list(WAYS))
+    parser.add_argument("--hooks", type=int, default=300)
+    given = parser.parse_args()
+    machine = Machine(gather(features.abilities))
+    for way in given.ways:
+        kind, spec = WAYS[way]
+        lack = machine.lacks({"kprobe.multi": "kprobe.multi", "raw_tracepoint": "raw_tp"}.get(way, way))
+        if lack:
+            print(json.dumps({"way": way, "left_out": lack}))
+            continue
+        found = measure(machine, kind, spec(machine, given.hooks))
+        print(json.dumps({"way": way, "kernel": os.uname().release, **found}), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -21,7 +21,7 @@ from lictor.host.gather import gather
 from lictor.policy.compile import compile_policy
 from lictor.policy.machine import Machine
 from lictor.policy.plan import AttachKind, Plan
-from lictor.sensors.policies import PolicyEngine
+from lictor.sensors.policies import open_engine
 from lictor.sensors.process import ProcessSensor, Sizes
 
 HEAD = "apiVersion: cilium.io/v1alpha1\nkind: TracingPolicy\nmetadata: {name: NAME}\nspec:\n"
@@ -82,7 +82,7 @@ def measure(machine: Machine, kind: AttachKind, spec: str) -> dict[str, float]:
     assert {attach.kind for hook in one.hooks for attach in hook.attaches} == {kind}
     sensor = ProcessSensor(Sizes(1 << 20, 4 << 20))
     sensor.start()
-    engine = PolicyEngine(sensor.object, sensor.hierarchy.source)
+    engine = open_engine(sensor.object, sensor.hierarchy.source)
     try:
         marks = [time.monotonic()]
         for policy in (one, two):

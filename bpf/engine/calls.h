@@ -188,6 +188,7 @@ static __always_inline void run_return(u32 id, u64 frame, u64 result)
 	s->phase = RUN_RETURN;
 	s->regs = 0;
 	s->sent = 0;
+	s->absent = 0;
 	s->result = result;
 	s->undecided = 0;
 	s->read_again = 0;

@@ -19,6 +19,7 @@ static __always_inline struct scratch *begin_run(u32 slot, u32 id)
 		s->result = 0;
 		s->regs = 0;
 		s->sent = 0;
+		s->absent = 0;
 		s->undecided = 0;
 		s->read_again = 0;
 		s->kept.count = 0;

@@ -24,10 +24,13 @@ static long follow_step(u32 index, struct resolve_job *job)
 	s->raw += step & ~STEP_FOLLOW;
 	if (!(step & STEP_FOLLOW))
 		return 0;
-	if (read_memory(&next, sizeof(next), s->raw) || !next) {
+	/* Memory of the process leads to no memory of the kernel. */
+	if (spec->flags & READ_USER && !is_user(s->raw))
 		job->failed = index + 1;
+	else if (read_memory(&next, sizeof(next), s->raw) || !next)
+		job->failed = index + 1;
+	if (job->failed)
 		return 1;
-	}
 	s->raw = next;
 	return 0;
 }

@@ -213,11 +213,16 @@ __noinline int read_value(u32 slot, u32 n)
 	struct hook_state *hook;
 	struct read_spec *spec;
 	struct field *field;
-	u32 element, lost;
+	u32 element, lost = 0;
 	u64 raw;
 
-	if (!s || s->read & 1U << masked(n, MAX_VALUES))
+	if (!s)
 		return 0;
+	if (s->read & 1U << masked(n, MAX_VALUES)) {
+		if (s->absent & 1U << masked(n, MAX_VALUES))
+			s->undecided = 1;
+		return 0;
+	}
 	hook = hooks_at(s->hook);
 	if (!hook)
 		return 0;
@@ -239,11 +244,12 @@ __noinline int read_value(u32 slot, u32 n)
 			field = open_field(s, n, spec->type);
 			failed_field(s, field, EFAULT);
 			field->extra |= (u64)lost << 32;
-			return 0;
 		}
 		raw = s->raw;
 	}
-	if (is_number(spec->type))
+	if (lost)
+		;
+	else if (is_number(spec->type))
 		read_number(s, n, spec, raw);
 	else if ((spec->type >= TYPE_STRING && spec->type <= TYPE_DATA_LOC) || spec->type == TYPE_NET_DEVICE)
 		read_text_slot(slot, n, element, raw);
@@ -255,8 +261,10 @@ __noinline int read_value(u32 slot, u32 n)
 		read_object_slot(slot, n, spec->type, raw);
 	field = field_of(s, n);
 	if (spec->flags & READ_USER && hook->flags & HOOK_READS_AGAIN) {
-		if (s->phase == RUN_ENTRY && field->flags & FIELD_ERROR && field->extra == EFAULT)
+		if (s->phase == RUN_ENTRY && field->flags & FIELD_ERROR && (u32)field->extra == EFAULT) {
 			s->undecided = 1;
+			s->absent |= 1U << masked(n, MAX_VALUES);
+		}
 		if (s->phase == RUN_RETURN && !(spec->flags & READ_AT_RETURN)) {
 			field->flags |= FIELD_READ_AGAIN;
 			s->read_again = 1;

@@ -10,9 +10,10 @@ import socket
 import struct
 from pathlib import Path
 
+import msgspec
 import pytest
 from engine import Bench
-from live import Expected, Row, check, file_arg, rows, run
+from live import Expected, Row, check, compiled, file_arg, rows, run
 
 from lictor.policy.machine import Machine
 
@@ -316,6 +317,22 @@ ROWS = [
 @rows(ROWS)
 def test_type(row: Row, bench: Bench, machine: Machine, place: Path) -> None:
     check(row, bench, machine, place)
+
+
+def test_every_policy_gets_memory_that_is_read_again(bench: Bench, machine: Machine, place: Path) -> None:
+    if machine.lacks("raw_tp"):
+        pytest.skip(machine.lacks("raw_tp"))
+    row = next(one for one in ROWS if one.name == "memory that is not resident")
+    (place / "wanted").write_text("x")
+    facts = machine.facts
+    lacking = dict.fromkeys(row.without, "left out by the test")
+    machine = Machine(msgspec.structs.replace(facts, abilities=facts.abilities | lacking))
+    one, two = (compiled(row.spec.replace("SELF", str(os.getpid())), machine, name) for name in ("one", "two"))
+    with bench.policy(two):
+        found = bench.during(one, lambda: row.action(place))
+    mine = [event for event in found if event["tid"] == os.getpid()]
+    assert sorted(event["policy_name"] for event in mine) == ["one", "two"], found
+    assert all(event["args"][0]["string_arg"] == str(place / "wanted") for event in mine), mine
 
 
 _ = (lsm, run)

@@ -29,6 +29,8 @@ OBJECTS: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("kprobe", "kprobe_multi", "fentry", "lsm", "tracepoint", "raw_tracepoint", "syscall"), _ENGINE),
 }
 TARGETS = {"hook_fentry": "security_file_permission", "hook_fexit": "security_file_permission"}
+# As it is loaded where raw tracepoints have no cookies.
+CONSTANTS = {"raw_tracepoint": {"hook_id": 1}}
 KERNELS = ("6.1", "6.12")
 
 Figures = dict[str, dict[str, int]]
@@ -49,6 +51,8 @@ def load(name: str, objects: dict[str, Object]) -> dict[str, int]:
     """Load an object, among those that it shares maps with; gives its programs' instructions."""
     loaded = objects[name]
     loaded.share_maps(*(objects[other] for other in OBJECTS[name]))
+    for constant, value in CONSTANTS.get(name, {}).items():
+        loaded.set_constant(constant, value)
     for program in loaded.programs:
         if program in TARGETS:
             loaded.aim(program, TARGETS[program])

@@ -52,8 +52,7 @@ static __always_inline bool load_number(struct scratch *s, struct read_spec *spe
 
 	if (bits)
 		size = (bits + spec->shift + 7) / 8;
-	if (size > sizeof(value))
-		size = sizeof(value);
+	size = at_most(size, sizeof(value));
 	if (read_memory(&value, size, s->raw))
 		return false;
 	if (bits && bits < 64) {

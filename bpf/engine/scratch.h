@@ -25,10 +25,9 @@ struct scratch {
 	u32 undecided; /* user memory was not there, and can be read again at the return */
 	u32 read_again;
 	u32 failed; /* reads, since a group began */
-	u32 sent; /* slots whose pieces are out */
+	u32 sent;   /* slots whose pieces are out */
 	u32 to_send;
 	u32 absent; /* slots whose memory was not there, and can be read again at the return */
-	u32 pad2;
 	/* The walk over the groups: words and bits still to be looked at, the next group. */
 	u32 words;
 	u32 word;

@@ -114,7 +114,7 @@ def address(family: int) -> Row:
         lambda ends: [
             {
                 "args": [
-                    {"sock_arg": {"family": name, "type": "SOCK_STREAM", "cookie": str(ends.cookie), "dport": 0}},
+                    {"sock_arg": {"family": name, "type": "SOCK_STREAM", "cookie": str(ends.cookie), "dport": None}},
                     {"sockaddr_arg": {"family": name, "addr": host, "port": ends.destination}},
                     {"int_arg": 16 if family == socket.AF_INET else 28},
                 ]
@@ -217,7 +217,7 @@ UNIX_ROWS = [
             - {index: 1, operator: Equal, values: [DIR/socket, "@none"]}
             - {index: 1, operator: NotPrefix, values: ["@", /nowhere]}
         """,
-        lambda d: [connect_unix(one) for one in (str(d / "socket"), str(d / "other"), b"\0none")],
+        lambda d: [connect_unix(one) for one in (str(d / "socket"), str(d / "another"), b"\0none")],
         lambda made: [{"args": [{"sockaddrun_arg": {"path": made[0]}}, {}]}],
         *BY_KPROBE,
     ),

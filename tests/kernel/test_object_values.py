@@ -318,7 +318,7 @@ ROWS = [
         "perf_event, a count of the kernel's own",
         on("security_perf_event_alloc", "index: 0, type: perf_event"),
         lambda _: open_event(PERF_SOFTWARE, PAGE_FAULTS, 12345, 678),
-        told([{"perf_event_arg": {"KprobeFunc": "", "Type": "PERF_TYPE_SOFTWARE", "Config": str(PAGE_FAULTS)}}]),
+        told([{"perf_event_arg": {"KprobeFunc": None, "Type": "PERF_TYPE_SOFTWARE", "Config": str(PAGE_FAULTS)}}]),
         *BY_KPROBE,
     ),
     Row(
@@ -401,5 +401,5 @@ ROWS = [
 
 
 @rows(ROWS)
-def test_value(row: Row, bench: Bench, machine: Machine, tmp_path: Path) -> None:
-    check(row, bench, machine, tmp_path)
+def test_value(row: Row, bench: Bench, machine: Machine, place: Path) -> None:
+    check(row, bench, machine, place)

@@ -247,6 +247,7 @@ def test_every_command_has_help(command: list[str]) -> None:
     done = CliRunner().invoke(cli, [*command, "--help"])
     assert done.exit_code == 0, done.output
     assert len(done.output.splitlines()[2].strip()) > 10
+    assert "Example" in done.output or command in (["policy"], ["policy", "domains"], ["config"])
 
 
 def test_tables() -> None:

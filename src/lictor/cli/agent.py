@@ -8,7 +8,7 @@ import click
 import uvloop
 
 from lictor import log
-from lictor.cli.options import setting_options
+from lictor.cli.options import examples, setting_options
 from lictor.daemon import sources
 from lictor.daemon.agent import Agent
 from lictor.daemon.settings import Settings
@@ -16,8 +16,12 @@ from lictor.daemon.surfaces import open_surfaces
 
 
 @click.command(
-    help="Run the daemon. It logs one line with the word `ready` when its sensors are attached, and tells "
-    "systemd so. SIGHUP reads the settings again, SIGTERM ends it after handing on what is left."
+    help=examples(
+        "Run the daemon. It logs one line with the word `ready` when its sensors are attached, and tells "
+        "systemd so. SIGHUP reads the settings again, SIGTERM ends it after handing on what is left.",
+        "lictor agent --export-filename /var/log/lictor/events.json",
+        "lictor agent --policy-dir ./policies --server-address unix:///tmp/lictor.sock",
+    )
 )
 @click.option("--config-dir", help="A directory with one file per setting.")
 @setting_options()

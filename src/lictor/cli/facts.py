@@ -7,13 +7,18 @@ import sys
 
 import click
 
+from lictor.cli.options import examples
 from lictor.errors import LictorError
 from lictor.host import features
 from lictor.host.gather import gather
 
 
 @click.command(
-    help="Write what the policy compiler must know of this machine, as JSON, for `lictor policy check --facts`."
+    help=examples(
+        "Write what the policy compiler must know of this machine, as JSON, for `lictor policy check --facts`.",
+        "lictor facts > node7.json",
+        "lictor facts --compact > node7.facts",
+    )
 )
 @click.option("--compact", is_flag=True, help="A binary form that is a third smaller; `--facts` takes it as well.")
 def command(compact: bool) -> None:

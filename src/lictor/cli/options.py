@@ -44,3 +44,8 @@ def show_options(command: Any) -> Any:
     ):
         command = add(command)
     return command
+
+
+def examples(text: str, *lines: str) -> str:
+    """The help of a command, with examples that can be run as they stand."""
+    return f"{text}\n\n\b\nExamples:\n" + "".join(f"  {line}\n" for line in lines)

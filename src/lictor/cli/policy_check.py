@@ -8,6 +8,7 @@ import click
 import msgspec
 
 from lictor import __version__
+from lictor.cli.options import examples
 from lictor.cli.policy_input import facts_option, machine, read
 from lictor.cli.render import safe
 from lictor.errors import EXIT_PROBLEMS
@@ -16,7 +17,13 @@ from lictor.policy.compile import compile_policy
 from lictor.policy.diagnostics import Diagnostic, as_sarif, as_text
 
 
-@click.command(help="Check policies for this machine, or for another one. `-` is standard input.")
+@click.command(
+    help=examples(
+        "Check policies for this machine, or for another one. `-` is standard input.",
+        "lictor policy check *.yaml",
+        "lictor policy check --facts node7.json --strict policy.yaml",
+    )
+)
 @click.argument("files", nargs=-1, required=True, metavar="FILE…")
 @click.option("--json", "form", flag_value="json", help="A JSON list of findings.")
 @click.option("--sarif", "form", flag_value="sarif", help="SARIF 2.1.0, for editors and code scanning.")

@@ -8,6 +8,7 @@ from typing import Any
 import click
 import msgspec
 
+from lictor.cli.options import examples
 from lictor.cli.policy_input import facts_option, machine, read
 from lictor.cli.render import safe
 from lictor.errors import EXIT_PROBLEMS
@@ -19,7 +20,13 @@ from lictor.policy.explain import explain
 _STAGES = ("document", *(name for name, _ in PASSES))
 
 
-@click.command(help="Say what a policy becomes on this machine, or on another one. `-` is standard input.")
+@click.command(
+    help=examples(
+        "Say what a policy becomes on this machine, or on another one. `-` is standard input.",
+        "lictor policy explain policy.yaml",
+        "lictor policy explain --facts node7.json policy.yaml",
+    )
+)
 @click.argument("file", metavar="FILE")
 @click.option("--json", "as_json", is_flag=True, help="The plan and the findings as JSON.")
 @click.option("--after", type=click.Choice(_STAGES), help="Show what this stage of the compiler left, as JSON.")

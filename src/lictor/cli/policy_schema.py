@@ -6,10 +6,17 @@ import click
 import msgspec
 import yaml
 
+from lictor.cli.options import examples
 from lictor.policy import schema
 
 
-@click.command(help="Print the JSON Schema of policies (for editors), or the custom resources (for Kubernetes).")
+@click.command(
+    help=examples(
+        "Print the JSON Schema of policies (for editors), or the custom resources (for Kubernetes).",
+        "lictor policy schema > tracingpolicy.schema.json",
+        "lictor policy schema --crd > crds.yaml",
+    )
+)
 @click.option("--crd", is_flag=True, help="The CustomResourceDefinitions, as YAML.")
 def command(crd: bool) -> None:
     if crd:

@@ -8,13 +8,20 @@ import click
 import msgspec
 
 from lictor import __version__
+from lictor.cli.options import examples
 from lictor.cli.render import BOLD, DIM, GREEN, RED, RESET, YELLOW, wants_color
 from lictor.errors import EXIT_CANNOT_RUN, LictorError
 from lictor.host import features, preflight
 from lictor.host.features import REQUIRED, Finding, Machine
 
 
-@click.command(help="Show what this kernel can do, and what Lictor will use for what.")
+@click.command(
+    help=examples(
+        "Show what this kernel can do, and what Lictor will use for what.",
+        "lictor probe",
+        "lictor probe --json",
+    )
+)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object, for programs.")
 @click.option("--color", type=click.Choice(["auto", "always", "never"]), default="auto", show_default=True)
 def command(as_json: bool, color: str) -> None:

@@ -14,7 +14,7 @@ import uvloop
 from lictor import log
 from lictor.cli.compact import Compact
 from lictor.cli.filters import filter_options, take_filter
-from lictor.cli.options import setting_options, show_options
+from lictor.cli.options import examples, setting_options, show_options
 from lictor.cli.render import wants_color
 from lictor.daemon import sources
 from lictor.daemon.agent import Agent
@@ -26,7 +26,14 @@ from lictor.model.sink import EventSink
 from lictor.pipeline.filters import EventFilter, ExpressionCompiler, compile_filters
 
 
-@click.command(help="Run the agent in the foreground; events go to standard output until Ctrl-C.")
+@click.command(
+    help=examples(
+        "Run the agent in the foreground; events go to standard output until Ctrl-C.",
+        "lictor run",
+        "lictor run --policy file-monitoring.yaml -o json",
+        "lictor run -e exec --binary-regex '/curl$' --timestamps",
+    )
+)
 @show_options
 @click.option("--existing", is_flag=True, help="Also show the processes that already run.")
 @filter_options

@@ -24,6 +24,7 @@ class _JsonFormatter(logging.Formatter):
             "area": record.name.removeprefix("lictor."),
             "msg": record.getMessage(),
         }
+        line |= getattr(record, "fields", {})
         if record.exc_info:
             line["trace"] = self.formatException(record.exc_info)
         return json.dumps(line)
@@ -53,6 +54,11 @@ def level() -> str:
     """How much our log says: error, warn, info, debug or trace."""
     number = logging.getLogger("lictor").getEffectiveLevel()
     return next((name for name, least in LEVELS.items() if least >= number), "error")
+
+
+def fields(**values: object) -> dict[str, dict[str, object]]:
+    """Values of their own in a JSON line, none in a text: `_log.warning("…", extra=log.fields(dropped=3))`."""
+    return {"fields": values}
 
 
 def get(name: str) -> logging.Logger:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from lictor import log
 from lictor.daemon import notify
 from lictor.daemon.instance import announced, only_one
 from lictor.daemon.reload import take_over
@@ -88,6 +89,18 @@ def test_the_watchdog_is_shown_life_twice_as_often_as_it_looks(monkeypatch: pyte
     assert notify.watchdog_period() == 15.0
     monkeypatch.setenv("WATCHDOG_PID", "1")
     assert notify.watchdog_period() is None
+
+
+def test_a_json_log_line_has_its_values(capsys: pytest.CaptureFixture[str]) -> None:
+    log.setup("info", "json")
+    log.get("here").warning("lost %d", 3, extra=log.fields(dropped=3, where="ring"))
+    log.setup("info", "text")
+    log.get("here").warning("lost %d", 4, extra=log.fields(dropped=4))
+    first, second = capsys.readouterr().err.splitlines()
+    found = json.loads(first)
+    assert (found["area"], found["level"], found["msg"]) == ("here", "warning", "lost 3")
+    assert (found["dropped"], found["where"]) == (3, "ring")
+    assert second.endswith("lictor.here: lost 4")
 
 
 def test_what_a_reload_takes_over() -> None:

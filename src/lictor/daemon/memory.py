@@ -70,7 +70,7 @@ class MemoryGuard:
 
     def _say(self, what: str, used: int) -> None:
         reason = f"{used >> 20} MB of {self.limit >> 20} MB are used: {what}"
-        _log.warning("%s", reason)
+        _log.warning("%s", reason, extra=log.fields(used=used, limit=self.limit, level=self.level))
         self._tell(LossEvent(time.clock_gettime_ns(time.CLOCK_BOOTTIME), 0, "agent memory", reason))
 
 

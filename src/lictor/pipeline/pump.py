@@ -88,7 +88,8 @@ class Pump:
     def _check_losses(self) -> None:
         losses = self._reader.losses()
         for loss in losses:
-            _log.warning("lost %d records: %s, %s", loss.dropped, loss.where, loss.reason)
+            fields = log.fields(dropped=loss.dropped, where=loss.where, reason=loss.reason)
+            _log.warning("lost %d records: %s, %s", loss.dropped, loss.where, loss.reason, extra=fields)
         if told := [*losses, *self._reader.throttled()]:
             self.publish(told)
         self._watchdog = self._loop.call_later(LOSS_POLL_S, self._check_losses)

@@ -41,6 +41,7 @@ bench: build
 	@$(PY) tools/vm.py setup
 	@$(PY) bench/run.py $(ARGS)
 	@$(PY) bench/soak.py
+	@$(PY) bench/enforcement.py
 	@$(PY) bench/compiling.py
 
 prove: build

@@ -88,7 +88,7 @@ def main() -> None:
     sensor = ProcessSensor(Sizes(1 << 20, 4 << 20))
     sensor.start()
     result["base"] = {kind: per_round(kind) for kind in ("file", "exec")}
-    engine = open_engine(sensor.object, sensor.hierarchy.source)
+    engine = open_engine(sensor.object, sensor.hierarchy)
     result["engine"] = {kind: per_round(kind) for kind in ("file", "exec")}
     result["engine_bytes"] = engine.memory()
     plan = compiled(machine, Path(sys.argv[1]).read_text())

@@ -17,6 +17,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 REPORT = ROOT / "docs" / "proofs.md"
 PY = sys.executable
+OWN = sorted(path.name for path in Path(os.environ.get("LICTOR_TEST_KERNELS", "/nonexistent")).glob("*/"))
 SUITE = (PY, "-B", "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/kernel")
 
 
@@ -35,7 +36,18 @@ def _vm(kernel: str, *words: str) -> tuple[str, ...]:
 
 
 DECODERS = tuple(f"tests/unit/test_{name}.py" for name in ("records", "sequence", "forms", "text", "api_protobuf"))
+
+
+def _attacks(kernel: str, *words: str) -> tuple[str, ...]:
+    """1,000 attempts at everything that policies forbid, by 4 threads on busy CPUs."""
+    inside = ("env", f"LICTOR_ATTACKED_KERNEL={kernel}", "LICTOR_ATTACKS=1000", "LICTOR_BUSY=1")
+    suite = (PY, "-B", "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/attacks")
+    return (PY, "tools/vm.py", "run", "--kernel", kernel, "--timeout", "7200", *words, "--", *inside, *suite)
+
+
 PREEMPT = ("--smp", "4", "--append", "preempt=full")
+ONE_CPU = ("--smp", "1", "--append", "preempt=full")
+ATTACKED = ("6.1", "6.12", *OWN)
 PROOFS = (
     Proof("soak", "3,000 execs per second for a minute on this kernel lose nothing", (PY, "bench/soak.py")),
     Proof(
@@ -47,6 +59,15 @@ PROOFS = (
     Proof("outage", "receivers that are dead for a minute under load miss nothing", (PY, "tools/outage.py")),
     Proof("preempt-6.1", "the kernel suite with 4 CPUs and full preemption, Debian 6.1", _vm("6.1", *PREEMPT)),
     Proof("preempt-6.12", "the kernel suite with 4 CPUs and full preemption, Debian 6.12", _vm("6.12", *PREEMPT)),
+    *(
+        Proof(
+            f"attacks-{kernel}{kind}",
+            f"no attack gets through in 1,000 attempts, {kernel}{kind}",
+            _attacks(kernel, *words),
+        )
+        for kernel in ATTACKED
+        for kind, words in (("", ()), ("-preempted", ONE_CPU))
+    ),
     Proof(
         "decoders",
         "10,000 random inputs for each property of the decoders, the loss accounting and the forms of events",

@@ -26,11 +26,26 @@ OBJECTS: dict[str, tuple[str, ...]] = {
     "process": (),
     "creds": ("process",),
     "scope": ("process",),
-    **dict.fromkeys(("kprobe", "kprobe_multi", "fentry", "lsm", "tracepoint", "raw_tracepoint", "syscall"), _ENGINE),
+    **dict.fromkeys(
+        (
+            "kprobe",
+            "kprobe_multi",
+            "fentry",
+            "lsm",
+            "tracepoint",
+            "raw_tracepoint",
+            "syscall",
+            "cgroup",
+            "fmod_ret",
+            "override",
+            "agent",
+        ),
+        _ENGINE,
+    ),
 }
-TARGETS = {"hook_fentry": "security_file_permission", "hook_fexit": "security_file_permission"}
-# As it is loaded where raw tracepoints have no cookies.
-CONSTANTS = {"raw_tracepoint": {"hook_id": 1}}
+TARGETS = dict.fromkeys(("hook_fentry", "hook_fexit", "hook_fmod_ret", "enforce_fmod_ret"), "security_file_permission")
+# As they are loaded where programs have no cookies.
+CONSTANTS = {"raw_tracepoint": {"hook_id": 1}, "cgroup": {"can_signal": 0, "hook_id": 1}}
 KERNELS = ("6.1", "6.12")
 
 Figures = dict[str, dict[str, int]]
@@ -56,6 +71,8 @@ def load(name: str, objects: dict[str, Object]) -> dict[str, int]:
     for program in loaded.programs:
         if program in TARGETS:
             loaded.aim(program, TARGETS[program])
+    for constant, value in CONSTANTS.get(name, {}).items():
+        loaded.set_constant(constant, value)
     loaded.load()
     return {program: loaded.verified_instructions(program) for program in loaded.programs}
 
@@ -63,6 +80,11 @@ def load(name: str, objects: dict[str, Object]) -> dict[str, int]:
 def has_kprobe_multi() -> bool:
     """Whether this kernel knows fprobes at all."""
     return " register_fprobe" in Path("/proc/kallsyms").read_text()
+
+
+def has_error_injection() -> bool:
+    """Whether this kernel lets programs leave functions early."""
+    return " override_function_with_return" in Path("/proc/kallsyms").read_text()
 
 
 def kept() -> dict[str, Figures]:

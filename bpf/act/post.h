@@ -73,7 +73,7 @@ static long hash_value(u32 n, u32 *slot)
 /* Whether a rate limit holds the event back. */
 static __always_inline bool is_limited(u32 slot, struct scratch *s, struct actions *a, u32 selector, u32 wanted)
 {
-	u64 thread = bpf_get_current_pid_tgid(), *last;
+	u64 thread = current_thread(), *last;
 	struct rate_key key;
 
 	if (!a->rate_ns)
@@ -148,7 +148,7 @@ __noinline int post(u32 slot, u32 id, u32 place)
 	r->instance = g->instance;
 	r->group = id;
 	r->selector = place;
-	r->flags = 0;
+	r->flags = s->withheld;
 	r->action = sel->act.code;
 	r->return_action = 0;
 	if (s->phase == RUN_RETURN && g->flags & GROUP_RETURN) {

@@ -11,7 +11,7 @@
 
 static __always_inline void fill_call_key(struct call_key *key, u32 hook, u64 frame)
 {
-	key->thread = bpf_get_current_pid_tgid();
+	key->thread = current_thread();
 	key->frame = frame;
 	key->hook = hook;
 	key->pad = 0;
@@ -155,6 +155,7 @@ static long finish_match(u32 n, u32 *slot)
 		return 0;
 	}
 	place = match->selector;
+	s->withheld = match->flags & ~MATCH_UNDECIDED;
 	if (match->flags & MATCH_UNDECIDED)
 		place = try_group(*slot, match->group, place);
 	sel = place < GROUP_SELECTORS ? selectors_at(g->first + place) : NULL;

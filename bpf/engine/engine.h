@@ -23,6 +23,9 @@ static __always_inline struct scratch *begin_run(u32 slot, u32 id)
 		s->undecided = 0;
 		s->read_again = 0;
 		s->kept.count = 0;
+		s->verdict = 0;
+		s->withheld = 0;
+		s->matched = 0;
 		return s;
 	}
 	hook = hooks_at(id);
@@ -31,18 +34,31 @@ static __always_inline struct scratch *begin_run(u32 slot, u32 id)
 	return NULL;
 }
 
-/* Runs the policies of a hook and gives the slot back. */
-static __always_inline void run_entry(u32 slot, struct scratch *s)
+/* What a hook answers that could not be run: nothing escapes a denial for want of a slot. */
+static __always_inline long without_slot(u32 id)
+{
+	struct hook_state *hook = hooks_at(id);
+
+	return hook && hook->flags & HOOK_DENIES ? -EAGAIN : 0;
+}
+
+/* Runs the policies of a hook and gives the slot back. The answer: 0, or a denial's error. */
+static __always_inline s32 run_entry(u32 slot, struct scratch *s)
 {
 	struct hook_state *hook = hooks_at(s->hook);
+	s32 verdict;
 
 	load_scope(slot);
 	s->now = bpf_ktime_get_boot_ns();
 	if (hook)
 		run_groups(slot, s, hook);
+	if (s->matched)
+		tell_matches(slot);
 	if (s->kept.count)
 		keep_call(slot);
+	verdict = s->verdict;
 	release_slot(s);
+	return verdict;
 }
 
 #endif

@@ -3,6 +3,7 @@
 #ifndef LICTOR_GROUPS_H
 #define LICTOR_GROUPS_H
 
+#include "act/enforce.h"
 #include "act/post.h"
 #include "engine/scope.h"
 #include "match/filter.h"
@@ -48,6 +49,71 @@ static __always_inline void keep_match(struct scratch *s, struct rule_group *g, 
 	s->kept.count = n + 1;
 }
 
+/* Keeps a match until every policy on the hook has had its say. False: no room, or nobody enforces here. */
+static __always_inline bool tell_later(struct scratch *s, struct rule_group *g, u32 id, u32 place)
+{
+	struct hook_state *hook = hooks_at(s->hook);
+	struct match_value *match;
+	u32 n = s->matched;
+
+	if (!hook || !(hook->flags & HOOK_ENFORCES) || n >= KEPT_MATCHES)
+		return false;
+	match = &s->match[masked(n, KEPT_MATCHES)];
+	match->instance = g->instance;
+	match->group = id;
+	match->selector = place;
+	s->match_flags[masked(n, KEPT_MATCHES)] = s->withheld;
+	s->matched = n + 1;
+	return true;
+}
+
+static long tell_match(u32 n, u32 *slot)
+{
+	struct scratch *s = scratch_at(*slot);
+	struct match_value *match;
+
+	if (!s || n >= s->matched)
+		return 1;
+	match = &s->match[masked(n, KEPT_MATCHES)];
+	s->withheld = s->match_flags[masked(n, KEPT_MATCHES)];
+	if (s->matched > 1 && s->verdict && match->group == s->decider)
+		s->withheld |= HOOK_DECIDED;
+	post(*slot, match->group, match->selector);
+	return 0;
+}
+
+/* Puts behind the values who else matched. */
+static __always_inline void tell_of_others(struct scratch *s)
+{
+	struct field *field = (struct field *)&s->data[masked(s->used, DATA_ROOM)];
+	struct match_value *value = (struct match_value *)bytes_of_newest(s);
+
+	field->slot = SLOT_MATCHES;
+	field->type = TYPE_NONE;
+	field->flags = 0;
+	field->extra = -s->verdict;
+	for (u32 i = 0; i < KEPT_MATCHES; i++) {
+		if (i >= s->matched)
+			break;
+		value[i] = s->match[i];
+		value[i].decided = s->verdict && s->match[i].group == s->decider;
+	}
+	close_field(s, at_most(s->matched, KEPT_MATCHES) * sizeof(*value));
+}
+
+/* The events of a hook that enforces, once the answer is known. */
+__noinline int tell_matches(u32 slot)
+{
+	struct scratch *s = scratch_at(slot);
+
+	if (!s)
+		return 0;
+	if (s->matched > 1)
+		tell_of_others(s);
+	bpf_loop(KEPT_MATCHES, tell_match, &slot, 0);
+	return 0;
+}
+
 /* What a selector that matched does: its event leaves now, or when the function returns. */
 __noinline int act(u32 slot, u32 id, u32 place)
 {
@@ -62,17 +128,23 @@ __noinline int act(u32 slot, u32 id, u32 place)
 	stats = stats_at(g->first + place);
 	if (!sel || !stats)
 		return 0;
+	if (s->phase == RUN_ENTRY)
+		s->withheld = sel->act.bits & ACT_ENFORCING ? enforce(slot, id, place, 0) : 0;
+	else if (sel->at_return.bits & ACT_ENFORCING)
+		s->withheld |= enforce(slot, id, place, 1);
 	s->undecided = 0;
 	s->failed = 0;
 	read_wanted(slot, s->phase == RUN_ENTRY ? g->wanted : g->wanted | g->wanted_return);
 	if (s->phase == RUN_ENTRY && (g->flags & GROUP_RETURN || s->undecided)) {
-		keep_match(s, g, id, place, 0);
+		keep_match(s, g, id, place, s->withheld);
 		return 0;
 	}
 	if (s->failed)
 		__sync_fetch_and_add(&stats->failed_reads, s->failed);
 	__sync_fetch_and_add(&stats->matches, 1);
-	if (sel->act.bits & ACT_POST && (s->phase == RUN_ENTRY || sel->at_return.bits & ACT_POST))
+	if (!(sel->act.bits & ACT_POST) || (s->phase == RUN_RETURN && !(sel->at_return.bits & ACT_POST)))
+		return 0;
+	if (s->phase == RUN_RETURN || !tell_later(s, g, id, place))
 		post(slot, id, place);
 	return 0;
 }

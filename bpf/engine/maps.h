@@ -47,6 +47,7 @@ POLICY_ARRAY(syscall_hooks, u32, 2 * SYSCALLS) /* by number, those of the 32-bit
 
 POLICY_HASH(set_numbers, struct number_key, u32, 1 << 17);
 POLICY_HASH(set_strings, struct string_key, u32, 1 << 17);
+POLICY_HASH(notes, u64, struct note, 32768);
 POLICY_HASH(kept_calls, struct call_key, struct kept_call, 65536);
 POLICY_HASH(scope_table, u32, struct scope_entry, 131072);
 

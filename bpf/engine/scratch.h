@@ -52,6 +52,13 @@ struct scratch {
 	u32 depth;
 	u32 pad;
 	u64 stack[STACK_ROOM];
+	u8 address[32]; /* a struct sockaddr, where the program was not given one */
+	s32 verdict;  /* what the hook answers: the first denial's error */
+	u32 decider;  /* its group */
+	u32 withheld; /* flags of the match at hand */
+	u32 matched;
+	struct match_value match[KEPT_MATCHES]; /* of this run, to be told at its end */
+	u32 match_flags[KEPT_MATCHES];
 	struct kept_call kept;
 	struct hook_record record;
 	u8 data[DATA_ROOM + FIELD_ROOM + 64]; /* goes out right behind `record` */
@@ -60,6 +67,7 @@ struct scratch {
 
 enum run_phase { RUN_ENTRY = 0, RUN_RETURN = 1 };
 
+#define SPARE_SLOTS 32
 #define SLOTS run_slots
 #include "lib/slots.h"
 

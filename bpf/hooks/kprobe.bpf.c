@@ -8,7 +8,8 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
 SEC("kprobe")
 int hook_kprobe(struct pt_regs *ctx)
 {
-	return run_kprobe(ctx);
+	run_kprobe(ctx);
+	return 0;
 }
 
 SEC("kretprobe")

@@ -9,7 +9,8 @@
 #include "lib/registers.h"
 #include "engine/engine.h"
 
-static __always_inline int run_kprobe(struct pt_regs *ctx)
+/* Gives what a denial says, for programs that can carry it out. */
+static __always_inline s32 run_kprobe(struct pt_regs *ctx)
 {
 	u32 hook = bpf_get_attach_cookie(ctx), slot;
 	struct hook_state *state;
@@ -20,7 +21,7 @@ static __always_inline int run_kprobe(struct pt_regs *ctx)
 	slot = claim_slot();
 	s = begin_run(slot, hook);
 	if (!s)
-		return 0;
+		return without_slot(hook);
 	state = hooks_at(hook);
 	s->regs = (u64)ctx;
 	if (state && state->flags & HOOK_IS_CALL) {
@@ -30,8 +31,7 @@ static __always_inline int run_kprobe(struct pt_regs *ctx)
 		FUNCTION_ARGUMENTS(s->args, ctx);
 	}
 	s->frame = FRAME_AT_ENTRY(ctx);
-	run_entry(slot, s);
-	return 0;
+	return run_entry(slot, s);
 }
 
 static __always_inline int run_kretprobe(struct pt_regs *ctx)

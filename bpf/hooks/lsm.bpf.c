@@ -6,7 +6,7 @@
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
 SEC("lsm/file_open")
-int hook_lsm(u64 *ctx)
+long hook_lsm(u64 *ctx)
 {
 	u32 hook = bpf_get_attach_cookie(ctx), slot;
 	struct scratch *s;
@@ -16,10 +16,15 @@ int hook_lsm(u64 *ctx)
 	slot = claim_slot();
 	s = begin_run(slot, hook);
 	if (!s)
-		return 0;
+		return answer(without_slot(hook));
 	for (u32 i = 0; i < 6; i++)
 		if (bpf_get_func_arg(ctx, i, &s->args[i]))
 			break;
-	run_entry(slot, s);
-	return 0;
+	return answer(run_entry(slot, s));
+}
+
+SEC("lsm/file_open")
+long enforce_lsm(u64 *ctx)
+{
+	return answer(take_note());
 }

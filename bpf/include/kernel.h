@@ -277,6 +277,7 @@ struct sock {
 	u16 sk_protocol;
 	u32 sk_mark;
 	u32 sk_priority;
+	struct socket *sk_socket;
 };
 struct socket {
 	struct sock *sk;

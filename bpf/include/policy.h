@@ -54,6 +54,11 @@ struct engine_state {
 	u32 conjunctions;
 	u32 flags;   /* enum engine_flag */
 	u64 seed[2]; /* of the hash of strings, secret */
+	/* The agent, which its own rules do not bind; tgid 0: none. */
+	u64 agent_start;
+	u64 agent_inode;
+	u32 agent_device;
+	u32 agent_tgid;
 };
 
 enum engine_flag {
@@ -65,6 +70,8 @@ enum engine_flag {
 enum hook_flag {
 	HOOK_IS_CALL = 2,     /* the function of a system call: its argument points to registers */
 	HOOK_READS_AGAIN = 1, /* its return program reads user memory again that was not there at entry */
+	HOOK_ENFORCES = 16,   /* a policy on it has enforcing actions: events are told when all have had their say */
+	HOOK_DENIES = 32,     /* one can deny: a run that finds no scratch slot is refused */
 };
 
 struct hook_state {
@@ -104,7 +111,12 @@ enum action_bits {
 	ACT_POST = 1,
 	ACT_SIGNAL = 2,
 	ACT_DENY = 4,
+	ACT_NOTIFY = 8,	  /* leaves word for the enforcer */
+	ACT_CLEANUP = 16, /* takes it back */
 };
+
+#define ACT_STRONG (ACT_SIGNAL | ACT_DENY | ACT_NOTIFY) /* left out in monitor mode */
+#define ACT_ENFORCING (ACT_STRONG | ACT_CLEANUP)
 
 enum rate_scope { RATE_NONE = 0, RATE_THREAD, RATE_PROCESS, RATE_GLOBAL };
 
@@ -115,6 +127,16 @@ struct actions {
 	u32 signal;
 	u64 rate_ns;
 	u32 rate_scope;
+	s32 note_error; /* for the enforcer */
+	u32 note_signal;
+	u32 pad;
+};
+
+/* What NotifyEnforcer left for a thread. */
+struct note {
+	u32 policy;
+	s32 error;
+	u32 signal;
 	u32 pad;
 };
 
@@ -323,6 +345,7 @@ struct call_key {
 
 enum match_flag {
 	MATCH_UNDECIDED = 1, /* user memory was not there: the group is tried again from this selector on */
+	/* Others are flags of the record: why an enforcing action was not carried out. */
 };
 
 struct kept_match {
@@ -357,6 +380,14 @@ struct policy_state {
 	u64 lost;     /* records that found no room in the ring */
 	u64 unjoined; /* matches whose return was not seen, or not kept */
 	u64 failed_reads;
+	u64 until;     /* boot time from which `after` stands for `mode`; 0: never */
+	u32 after;     /* enum policy_mode */
+	u32 limit;     /* denials per minute that suspend it, 0: none */
+	u64 minute;    /* that `denials` are of */
+	u32 denials;
+	u32 suspended; /* its enforcing actions are not carried out until user space says so */
+	u64 overwritten; /* notes for the enforcer that another one replaced */
+	u64 unused;	 /* that found no room, or that nothing acted on */
 };
 
 enum policy_mode { MODE_ENFORCE = 0, MODE_MONITOR, MODE_MONITOR_ONLY };

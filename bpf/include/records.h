@@ -157,7 +157,10 @@ enum hook_record_flag {
 	HOOK_RETURNED = 1,       /* tells of the return too */
 	HOOK_NEVER_RETURNED = 2, /* the call had not come back when its thread was gone or the agent ended */
 	HOOK_READ_AGAIN = 4,     /* user memory that was not there at entry was read at the return */
-	HOOK_MONITORED = 8,      /* an enforcing action was not carried out */
+	HOOK_MONITORED = 8,      /* an enforcing action was not carried out, because of the policy's mode */
+	HOOK_EXEMPT = 16,        /* nor because it was the agent */
+	HOOK_SUSPENDED = 32,     /* the policy denied too much, and was suspended */
+	HOOK_DECIDED = 64,       /* of several policies that matched, this one's denial is the answer */
 };
 
 /* What one policy has to say of one run into a hook. Fields follow: struct field and its bytes, padded to 8. */
@@ -190,6 +193,16 @@ enum field_flag {
 	FIELD_DELETED = 8,
 	FIELD_READ_AGAIN = 16,
 	FIELD_CHAINED = 32, /* pieces with what follows its bytes went out before the record */
+};
+
+/* Not a value: the matches of this run, where more than one policy matched on a hook that enforces. */
+#define SLOT_MATCHES 0xff
+
+struct match_value {
+	u32 instance;
+	u32 group;
+	u32 selector;
+	u32 decided; /* its denial is the answer */
 };
 
 /* One value. Numbers have no bytes: they are in `extra`. Of a file it holds the mode, of other bytes their count. */

@@ -37,4 +37,12 @@ static __always_inline struct cpu_counters *my_counters(void)
 	return bpf_map_lookup_elem(&counters, &zero);
 }
 
+/* pid and tgid, as bpf_get_current_pid_tgid() has them: programs of cgroups lack that. */
+static __always_inline u64 current_thread(void)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+
+	return (u64)task->tgid << 32 | (u32)task->pid;
+}
+
 #endif

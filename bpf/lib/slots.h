@@ -2,7 +2,8 @@
 /*
  * Working memory of a program run. A slot is claimed and given back, because a program can be preempted, and the
  * next task on the CPU may run the same program: one slot per CPU would be overwritten (design: engine, filters).
- * Whoever includes this has defined `struct scratch`, with the members busy, walk and path, and SLOTS, the map's name.
+ * Whoever includes this has defined `struct scratch`, with the members busy, walk and path; SLOTS, the map's name; and
+ * SPARE_SLOTS, which serve all CPUs: one may have more tasks than it has slots that were preempted inside a program.
  */
 #ifndef LICTOR_SLOTS_H
 #define LICTOR_SLOTS_H
@@ -11,7 +12,7 @@
 
 #define SLOTS_PER_CPU 4
 
-/* max_entries is SLOTS_PER_CPU × possible CPUs, set before loading. */
+/* max_entries is SLOTS_PER_CPU × possible CPUs + SPARE_SLOTS, set before loading. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, SLOTS_PER_CPU);
@@ -26,9 +27,20 @@ static __always_inline struct scratch *scratch_at(u32 slot)
 	return bpf_map_lookup_elem(&SLOTS, &slot);
 }
 
+/* The spare slots are the first ones. */
+static long claim_spare(u32 n, u32 *slot)
+{
+	struct scratch *s = scratch_at(n);
+
+	if (!s || __sync_lock_test_and_set(&s->busy, 1))
+		return 0;
+	*slot = n;
+	return 1;
+}
+
 static __always_inline u32 claim_slot(void)
 {
-	u32 first = bpf_get_smp_processor_id() * SLOTS_PER_CPU;
+	u32 first = SPARE_SLOTS + bpf_get_smp_processor_id() * SLOTS_PER_CPU, spare = NO_SLOT;
 
 	for (u32 i = 0; i < SLOTS_PER_CPU; i++) {
 		struct scratch *s = scratch_at(first + i);
@@ -36,7 +48,8 @@ static __always_inline u32 claim_slot(void)
 		if (s && !__sync_lock_test_and_set(&s->busy, 1))
 			return first + i;
 	}
-	return NO_SLOT;
+	bpf_loop(SPARE_SLOTS, claim_spare, &spare, 0);
+	return spare;
 }
 
 static __always_inline void release_slot(struct scratch *s)

@@ -127,7 +127,12 @@ static __always_inline bool compare_string(u32 slot, struct scratch *s, struct f
 
 	switch (f->op) {
 	case OP_STRING:
-		return look_up_string(slot, f->set, at, len) & STRING_IS_MEMBER;
+		if (look_up_string(slot, f->set, at, len) & STRING_IS_MEMBER)
+			return true;
+		/* What was deleted goes by its old name too: a rule on that is not escaped by deleting the file. */
+		if (!(field->flags & FIELD_DELETED) || len < DELETED_LEN)
+			return false;
+		return look_up_string(slot, f->set, at, len - DELETED_LEN) & STRING_IS_MEMBER;
 	case OP_PREFIX:
 		return look_up_part(slot, f->set, at, len, 0);
 	case OP_POSTFIX:
@@ -153,7 +158,8 @@ __noinline int address_in(u32 slot, u32 id, u32 offset)
 	if (!s || !f)
 		return 0;
 	address = (struct address *)&s->data[masked(offset, DATA_ROOM)];
-	if (address->family == AF_INET) {
+	/* Without a family it is what IPv4 takes for its own. */
+	if (address->family != AF_INET6) {
 		if (!f->set)
 			return 0;
 		four.prefix = 64;
@@ -161,8 +167,6 @@ __noinline int address_in(u32 slot, u32 id, u32 offset)
 		__builtin_memcpy(four.address, address->bytes, 4);
 		return !!bpf_map_lookup_elem(&set_addresses4, &four);
 	}
-	if (address->family != AF_INET6)
-		return 0;
 	six.prefix = 160;
 	six.set = f->set6;
 	__builtin_memcpy(six.address, address->bytes, 16);
@@ -211,7 +215,7 @@ __noinline int compare_net(u32 slot, u32 id)
 	case OP_STATE:
 		return compare_with_numbers(id, socket->state);
 	}
-	if (end->family != AF_INET && end->family != AF_INET6)
+	if (end->family != AF_INET && end->family != AF_INET6 && (end->family || field->type != TYPE_SOCKADDR))
 		return 2;
 	if (f->op == OP_SOURCE_ADDRESS || f->op == OP_DESTINATION_ADDRESS)
 		return address_in(slot, id, at + (far && field->type != TYPE_SOCKADDR ? sizeof(*end) : 0));

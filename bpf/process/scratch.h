@@ -18,6 +18,7 @@ struct scratch {
 	u8 path[PATH_ROOM + NAME_ROOM];
 };
 
+#define SPARE_SLOTS 0
 #define SLOTS scratch_slots
 #include "lib/slots.h"
 

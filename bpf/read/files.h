@@ -57,6 +57,9 @@ static __always_inline bool start_at(struct scratch *s, u8 type, u64 raw)
 	return true;
 }
 
+#define DELETED " (deleted)"
+#define DELETED_LEN (sizeof(DELETED) - 1)
+
 static __always_inline void read_file_value(u32 slot, struct scratch *s, u32 n, u8 type, u64 raw)
 {
 	struct field *field;
@@ -84,6 +87,10 @@ static __always_inline void read_file_value(u32 slot, struct scratch *s, u32 n, 
 	if (state == WALK_ERROR || bpf_probe_read_kernel(bytes_of_newest(s), len, &s->path[at])) {
 		failed_field(s, field, EFAULT);
 		return;
+	}
+	if (field->flags & FIELD_DELETED && len <= FIELD_ROOM - sizeof(*field) - DELETED_LEN) {
+		__builtin_memcpy(bytes_of_newest(s) + len, DELETED, DELETED_LEN);
+		len += DELETED_LEN;
 	}
 	close_field(s, len);
 }

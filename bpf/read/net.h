@@ -61,8 +61,9 @@ static __always_inline void read_address(struct scratch *s, u32 n, u64 raw)
 		return;
 	}
 	value->family = head[0];
-	if (head[0] == AF_INET || head[0] == AF_INET6) {
-		u32 at = head[0] == AF_INET ? 4 : 8, len = head[0] == AF_INET ? 4 : 16;
+	/* Without a family it is what IPv4 takes for its own when it sends or binds. */
+	if (head[0] == AF_INET || head[0] == AF_INET6 || !head[0]) {
+		u32 at = head[0] == AF_INET6 ? 8 : 4, len = head[0] == AF_INET6 ? 16 : 4;
 
 		if (read_memory(head, sizeof(head), raw) || read_memory(value->bytes, len, raw + at)) {
 			failed_field(s, field, EFAULT);

@@ -47,6 +47,7 @@ class Attacker:
 
     def strike(self) -> Report:
         """Let it attack; gives its report when it is through."""
+        os.write(self._go, b"go")
         os.close(self._go)
         with self._said:
             said = self._said.read()
@@ -69,7 +70,7 @@ def _live(attack: Attack, grounds: list[Ground], strikes: int, heard: int, said:
         prepared = [attack.prepare(ground) for ground in grounds]
         tells.write(b"ready\n")
         tells.flush()
-        go.read()
+        go.read(2)
         tells.write(msgspec.json.encode(_together(prepared, strikes)))
     except BaseException:
         tells.write(traceback.format_exc().encode())

@@ -1,18 +1,58 @@
-"""The programs of the attacks: built beforehand for VMs, where compiling takes long. Only there is everything attacked:
-`tests/vm/test_attacks.py` runs this folder in them.
+"""Where attacks happen. Everything is attacked in VMs only, where `tests/vm/test_attacks.py` runs this folder with
+$LICTOR_ATTACKED_KERNEL set; here, what stays in a network namespace and a cgroup of its own. Programs of the attacks
+are built beforehand for VMs, where compiling takes long.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from attacks import arena
+from attacks.table import ATTACKS
+from lictor.host.cgroups import find_hierarchy
 
-if "LICTOR_ATTACKED_KERNEL" not in os.environ:
-    collect_ignore_glob = ["test_*.py"]
+HERE = os.environ.get("LICTOR_ATTACKED_KERNEL", "")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "attack" in metafunc.fixturenames:
+        rows = [one for one in ATTACKS if (HERE in one.kernels if HERE else one.host)]
+        metafunc.parametrize("attack", rows, ids=[one.name for one in rows])
+
+
+@pytest.fixture(scope="session", autouse=True)
+def load() -> Iterator[None]:
+    """Busy CPUs, for proofs."""
+    with arena.busy() if "LICTOR_BUSY" in os.environ else contextlib.nullcontext():
+        yield
+
+
+@pytest.fixture(scope="session")
+def repetitions() -> int:
+    return int(os.environ.get("LICTOR_ATTACKS", "50"))
+
+
+@pytest.fixture(scope="session")
+def own_cgroup() -> Iterator[str]:
+    """A cgroup that this process is in, and all that it starts. In a VM the root will do."""
+    if os.geteuid() != 0:
+        pytest.skip("needs root")
+    root = Path(find_hierarchy().programs)
+    if HERE:
+        yield str(root)
+        return
+    before = next(line[3:] for line in Path("/proc/self/cgroup").read_text().splitlines() if line.startswith("0::"))
+    own = root / f"lictor-attacks-{os.getpid()}"
+    own.mkdir()
+    (own / "cgroup.procs").write_text(str(os.getpid()))
+    yield str(own)
+    (root / before.lstrip("/") / "cgroup.procs").write_text(str(os.getpid()))
+    own.rmdir()
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from attacks.row import Attack, Ground, Strike
+from attacks.row import Attack, Ground, Outcome, Strike
 from attacks.syscalls import EXECVEAT, attempt, call
 
 _AT_EMPTY_PATH = 0x1000
@@ -126,11 +126,11 @@ def deleted(ground: Ground) -> Strike:
 ATTACKS = (
     Attack("exec by path", "exec/deny-program", by_path, cost=4),
     Attack("exec by a symbolic link", "exec/deny-program", by_symlink, cost=4),
-    Attack("exec by a hard link", "exec/deny-program", by_hard_link, cost=4, detour=True),
+    Attack("exec by a hard link", "exec/deny-program", by_hard_link, cost=4, outcome=Outcome.DETOUR),
     Attack("exec from a directory", "exec/deny-directory", from_directory, cost=4),
     Attack("exec from a directory by descriptor", "exec/deny-directory", from_directory_by_descriptor, cost=8),
     Attack("exec from a directory as interpreter", "exec/deny-directory", as_interpreter, cost=4),
-    Attack("exec from a directory by the loader", "exec/deny-directory", by_the_loader, cost=8, detour=True),
+    Attack("exec from a directory by the loader", "exec/deny-directory", by_the_loader, cost=8, outcome=Outcome.DETOUR),
     Attack("exec of a memfd", "exec/deny-memfd", memfd, cost=8),
     Attack("exec of a memfd by path", "exec/deny-memfd", memfd_by_path, cost=4),
     Attack("exec of a deleted file", "exec/deny-deleted", deleted, cost=4),

@@ -10,7 +10,7 @@ import threading
 import time
 from pathlib import Path
 
-from attacks.row import Attack, Ground, Strike
+from attacks.row import Attack, Ground, Outcome, Strike
 from attacks.syscalls import (
     BPF,
     CLOCK_ADJTIME,
@@ -216,5 +216,5 @@ ATTACKS = (
     Attack("bpf program", "kernel/deny-bpf", bpf_program),
     Attack("kexec", "kernel/deny-kexec", kexec, cost=4),
     Attack("set the clock", "kernel/deny-clock", clock_set, cost=2),
-    Attack("adjust the clock", "kernel/deny-clock", clock_adjusted, cost=2, detour=True),
+    Attack("adjust the clock", "kernel/deny-clock", clock_adjusted, cost=2, outcome=Outcome.DETOUR),
 )

@@ -6,7 +6,7 @@ import ctypes
 import os
 from pathlib import Path
 
-from attacks.row import Attack, Ground, Strike
+from attacks.row import Attack, Ground, Outcome, Strike
 from attacks.syscalls import MMAP, MPROTECT, attempt, call
 
 _CODE = b"\xb8\x2a\x00\x00\x00\xc3"  # return 42
@@ -68,5 +68,5 @@ def mapped_writable(ground: Ground) -> Strike:
 ATTACKS = (
     Attack("mmap of a file for execution", "memory/deny-mapping", mapped),
     Attack("mprotect for execution", "memory/deny-mprotect", protected),
-    Attack("mmap of executable memory", "memory/deny-mprotect", mapped_writable, detour=True),
+    Attack("mmap of executable memory", "memory/deny-mprotect", mapped_writable, outcome=Outcome.DETOUR),
 )

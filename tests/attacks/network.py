@@ -14,7 +14,7 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
-from attacks.row import Attack, Ground, Strike
+from attacks.row import Attack, Ground, Outcome, Strike
 from attacks.syscalls import UNSHARE, attempt, call, refused
 
 FORBIDDEN, FORBIDDEN6 = "198.51.100.7", "2001:db8::7"
@@ -210,6 +210,20 @@ def bound(ground: Ground) -> Strike:
     return strike
 
 
+def bound_without_family(ground: Ground) -> Strike:
+    """So that it is for any address: IPv4 takes it then. The next attempt frees the port for those who share it."""
+    del ground
+
+    def strike() -> bool:
+        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as server:
+            server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            address = struct.pack("<H", 0) + struct.pack(">H", _FORBIDDEN_PORT) + bytes(12)
+            refused(lambda: call(49, server.fileno(), ctypes.create_string_buffer(address, 16), 16))
+            return bool(server.getsockname()[1] == _FORBIDDEN_PORT)
+
+    return strike
+
+
 def listening(ground: Ground) -> Strike:
     address = f"127.0.3.{ground.number % 200 + 1}"
     server = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
@@ -292,10 +306,11 @@ ATTACKS = (
     Attack("send over a connection made before", "network/deny-send", sent_over_a_connection),
     Attack("send by a socket connected before", "network/deny-send", sent_by_a_connected_socket),
     Attack("bind", "network/deny-bind", bound, host=True),
+    Attack("bind without a family", "network/deny-bind", bound_without_family, host=True),
     Attack("listen", "network/deny-listen", listening),
     Attack("raw socket", "network/deny-raw", raw_socket, host=True),
-    Attack("packet socket", "network/deny-packet", packet_socket, host=True),
+    Attack("packet socket", "network/deny-packet", packet_socket),
     Attack("socket of a protocol", "network/deny-protocol", protocol, host=True),
-    Attack("packet to a forbidden network", "network/deny-send", packet_socket_made_before, detour=True),
-    Attack("raw packet to a forbidden network", "network/deny-connect", raw_socket, detour=True),
+    Attack("packet to a forbidden network", "network/deny-send", packet_socket_made_before, outcome=Outcome.DETOUR),
+    Attack("raw packet to a forbidden network", "network/deny-connect", raw_socket),
 )

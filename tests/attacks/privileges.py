@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
-from attacks.row import WITH_OVERRIDE, Attack, Ground, Strike
+from attacks.row import WITH_OVERRIDE, Attack, Ground, Outcome, Strike
 from attacks.syscalls import (
     CAPGET,
     CAPSET,
@@ -222,10 +222,15 @@ ATTACKS = (
     Attack("setns", "namespaces/deny-setns", joined, kernels=WITH_OVERRIDE, cost=8),
     Attack("unshare, by capability", "privileges/deny-sys-admin", unshared, cost=8),
     Attack("setns, by capability", "privileges/deny-sys-admin", joined, cost=8),
-    Attack("unshare, killed", "namespaces/kill-unshare", unshared, cost=8, kills=True),
-    Attack("setns, killed", "namespaces/kill-setns", joined, cost=8, kills=True),
+    Attack("unshare, killed", "namespaces/kill-unshare", unshared, cost=8),
+    Attack("setns, killed", "namespaces/kill-setns", joined, cost=8),
     Attack("process_vm_writev", "processes/deny-ptrace", memory_written),
     Attack("write to /proc/PID/mem", "processes/deny-ptrace", memory_written_through_proc),
-    Attack("write to /proc/PID/mem opened before", "processes/deny-ptrace", memory_written_as_before, detour=True),
+    Attack(
+        "/proc/PID/mem opened before",
+        "processes/deny-ptrace",
+        memory_written_as_before,
+        outcome=Outcome.DETOUR,
+    ),
     Attack("ptrace", "processes/deny-ptrace", traced, cost=2),
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import Enum
 from pathlib import Path
 
 Strike = Callable[[], bool]
@@ -30,19 +31,26 @@ Prepare = Callable[[Ground], Strike]
 """Everything that happens before the policy is there: files made, descriptors opened, connections established."""
 
 
+class Outcome(Enum):
+    """What comes of an attack when its policy is in force."""
+
+    STOPPED = "no effect, ever"
+    DETOUR = "the effect is there: docs/limits.md names it"
+    RACE = "now and then the effect is there: docs/limits.md has the rate"
+
+
 @dataclass(frozen=True, slots=True)
 class Attack:
-    """`policy` is a path in the library without `.yaml`. `kernels`: where it can be tried. `detour`: it is known to get
-    around the policy, and docs/limits.md says so. `cost`: how many plain attempts one of these takes the time of.
-    `host`: works in the test's own network namespace, and can be refused under lockdown.
+    """`policy` is a path in the library without `.yaml`. `kernels`: where it can be tried. `cost`: how many plain
+    attempts one of these takes the time of. `host`: works in the test's own network namespace, and can be refused under
+    lockdown.
     """
 
     name: str
     policy: str
     prepare: Prepare
     kernels: tuple[str, ...] = ALL_KERNELS
-    detour: bool = False
-    kills: bool = False
+    outcome: Outcome = Outcome.STOPPED
     cost: int = 1
     host: bool = False
 

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
 
 from attacks import arena
 from attacks.row import Attack
-from attacks.table import ATTACKS
 
-KERNEL = os.environ["LICTOR_ATTACKED_KERNEL"]
-REPETITIONS = int(os.environ.get("LICTOR_ATTACKS", "50"))
+pytestmark = pytest.mark.usefixtures("own_cgroup")
 
 
-@pytest.mark.parametrize("attack", [pytest.param(one, id=one.name) for one in ATTACKS if KERNEL in one.kernels])
-def test_it_succeeds(attack: Attack, programs: Path) -> None:
-    report = arena.attacker(attack, programs, REPETITIONS).strike()
+def test_it_succeeds(attack: Attack, programs: Path, repetitions: int) -> None:
+    report = arena.attacker(attack, programs, repetitions).strike()
     assert report.effects == report.attempts

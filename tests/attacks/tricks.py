@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import ctypes
 import os
+import signal
 import subprocess
 from pathlib import Path
 
 from attacks.files import SECRET, opens, protected
-from attacks.row import Attack, Ground, Strike
+from attacks.row import Attack, Ground, Outcome, Strike
 from attacks.syscalls import MOUNT, NAME_TO_HANDLE_AT, OPEN_BY_HANDLE_AT, attempt, call
 
 _BIND = 0x1000
@@ -19,7 +20,7 @@ _FLIPS = "200"
 def _succeeds(*command: str) -> bool:
     """Whether a program of `native/` says that the effect is there. Anything but yes and no is a fault of the test."""
     code = subprocess.run(command, check=False).returncode
-    if code not in (0, 42):
+    if code not in (0, 42, -signal.SIGKILL):
         raise RuntimeError(f"{command[0]} ended with {code}")
     return code == 42
 
@@ -46,12 +47,24 @@ def flipped(ground: Ground) -> Strike:
     return lambda: _succeeds(ground.program("flip"), good, bad, SECRET.decode(), _FLIPS)
 
 
+def _elsewhere(ground: Ground) -> Path:
+    """A file that is protected where its directory is mounted too. On a tmpfs: overlayfs shows rules another path."""
+    free, guarded = Path(f"/dev/shm/free-{ground.number}"), f"/root/.ssh/mounted-{ground.number}"
+    os.makedirs(guarded)
+    path = Path(protected(f"{free}/directory", ground))
+    call(MOUNT, str(path.parent).encode(), guarded.encode(), None, _BIND, None)
+    return path
+
+
 def by_bind_mount(ground: Ground) -> Strike:
-    protected("/root/.ssh", ground)
-    place = Path(f"/opt/ssh-{ground.number}")
-    place.mkdir()
-    call(MOUNT, b"/root/.ssh", str(place).encode(), None, _BIND, None)
-    return opens(f"{place}/attack-{ground.number}")
+    return opens(str(_elsewhere(ground)))
+
+
+def by_hard_link(ground: Ground) -> Strike:
+    path = _elsewhere(ground)
+    link = path.parent.parent / "innocent"
+    os.link(path, link)
+    return opens(str(link))
 
 
 def by_handle(ground: Ground) -> Strike:
@@ -78,8 +91,15 @@ ATTACKS = (
     Attack("open by io_uring", "files/deny-open", read_by_uring, cost=8),
     Attack("write by io_uring", "files/deny-write", written_by_uring, cost=8),
     Attack("open with a path that flips", "files/deny-open", flipped, cost=16),
-    Attack("open with a path that flips, rule on the system call", "files/kill-open", flipped, cost=16, detour=True),
-    Attack("open by io_uring, rule on the system call", "files/kill-open", read_by_uring, cost=8, detour=True),
-    Attack("open by a bind mount", "files/deny-open", by_bind_mount, detour=True),
+    Attack(
+        "open with a path that flips, by system call",
+        "files/kill-open",
+        flipped,
+        cost=16,
+        outcome=Outcome.RACE,
+    ),
+    Attack("open by io_uring, by system call", "files/kill-open", read_by_uring, cost=8, outcome=Outcome.DETOUR),
+    Attack("open by a hard link", "files/deny-open", by_hard_link, outcome=Outcome.DETOUR),
+    Attack("open by a bind mount", "files/deny-open", by_bind_mount, outcome=Outcome.DETOUR),
     Attack("open by handle", "files/deny-open", by_handle),
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -31,7 +32,8 @@ DEADLINE_S = 20.0
 class Bench:
     """Loads plans and collects the events of hooks."""
 
-    def __init__(self) -> None:
+    def __init__(self, cgroup: str = "") -> None:
+        """`cgroup`: what cgroup programs are put on, instead of the root."""
         self.sensor = ProcessSensor(Sizes(1 << 20, 4 << 20))
         self.sensor.start()
         detail = Detail("node")
@@ -39,7 +41,8 @@ class Bench:
         self.tracker = Tracker(ImageBuilder(self.sensor.decoder, WallClock(), detail, host))
         scanned.enter(self.tracker, self.sensor.scan(), self.sensor.hierarchy)
         self.reader = Reader(self.sensor, self.tracker)
-        self.engine = open_engine(self.sensor.object, self.sensor.hierarchy.source)
+        hierarchy = self.sensor.hierarchy
+        self.engine = open_engine(self.sensor.object, replace(hierarchy, programs=cgroup or hierarchy.programs))
         btf = self.engine.store.object.btf
         hooks = HookTracker(self.tracker, self.engine.catalog, Arguments(ValueDecoder(btf)))
         self.reader.hooks = HookStream(HookDecoder(btf), hooks, self.engine)

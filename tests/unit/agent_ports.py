@@ -60,9 +60,15 @@ class Manager:
             raise NoSuchPolicyError("there is none")
 
     async def configure(
-        self, name: str, namespace: str, domain: str, enable: bool | None = None, mode: Mode | None = None
+        self,
+        name: str,
+        namespace: str,
+        domain: str,
+        enable: bool | None = None,
+        mode: Mode | None = None,
+        seconds: int = 0,
     ) -> None:
-        self.asked.append((name, namespace, domain, enable, mode))
+        self.asked.append((name, namespace, domain, enable, mode, *([seconds] if seconds else [])))
 
     async def list(self, domain: str = "") -> Sequence[PolicyStatus]:
         return [STATUS] if domain in ("", "grpc") else []

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from lictor.api.ports import HookState, NoSuchPolicyError, PolicyExistsError, PolicyState, PolicyStatus
@@ -22,6 +23,7 @@ from lictor.host.facts import HostFacts
 from lictor.policy.compile import Compiled, compile_policy
 from lictor.policy.machine import Machine
 from lictor.policy.plan import Mode, Plan
+from lictor.sensors.policies import EnforcementState
 
 FACTS = Path(__file__).parents[1] / "golden" / "facts" / "6.12-debian.xz"
 
@@ -52,6 +54,8 @@ class Kernel:
         self._machine = machine
         self.plans: dict[tuple[str, str], Plan] = {}
         self.fails: BaseException | None = None
+        self.until = 0
+        self.suspended = False
         self.during: Callable[[], None] = lambda: None
 
     def compile(self, text: bytes, file: str) -> Compiled:
@@ -70,6 +74,16 @@ class Kernel:
     def unload(self, namespace: str, name: str) -> None:
         self._fail()
         del self.plans[namespace, name]
+
+    def set_mode(self, namespace: str, name: str, mode: Mode, until: int, after: Mode) -> None:
+        self._fail()
+        plan = self.plans[namespace, name]
+        self.plans[namespace, name] = msgspec.structs.replace(plan, mode=mode)
+        self.until = until
+        assert not until or after is plan.mode
+
+    def enforcement(self, namespace: str, name: str) -> EnforcementState:
+        return EnforcementState(self.plans[namespace, name].mode, self.suspended, 0, 0, 0, self.until)
 
     def statistics(self, namespace: str, name: str) -> Sequence[Row]:
         return [Row(0, place, 5, 3, 2) for place in range(len(self.plans[namespace, name].hooks[0].rules))]
@@ -339,3 +353,24 @@ def test_kept_policies_come_back_all_or_none(kernel: Kernel, tmp_path: Path) -> 
     file.write_text("nonsense")
     with pytest.raises(LictorError, match="remove the file"):
         run(again.restore())
+
+
+def test_mode_for_a_while_is_shown_as_such(manager: Manager) -> None:
+    run(manager.add(KILLING, "grpc"))
+    run(manager.configure("kill", "", "grpc", mode=Mode.MONITOR))
+    run(manager.configure("kill", "", "grpc", mode=Mode.ENFORCE, seconds=600))
+    (found,) = manager.list()
+    assert found.mode is Mode.ENFORCE
+    assert found.info.startswith("mode enforce for 59")
+    run(manager.configure("kill", "", "grpc", enable=False))
+    (found,) = manager.list()
+    assert found.mode is Mode.MONITOR
+    with pytest.raises(LictorError, match="not in force"):
+        run(manager.configure("kill", "", "grpc", mode=Mode.ENFORCE, seconds=600))
+
+
+def test_suspended_policy_says_so(manager: Manager, kernel: Kernel) -> None:
+    run(manager.add(KILLING, "grpc"))
+    kernel.suspended = True
+    (found,) = manager.list()
+    assert found.info.startswith("suspended: ")

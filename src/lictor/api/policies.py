@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from lictor.api import lease
 from lictor.api.calls import Run, unary
 from lictor.api.pb.tetragon import sensors_pb2 as pb
 from lictor.api.ports import ActionCounters, HookStatus, PolicyManager, PolicyState, PolicyStatus, SelectorCounters
@@ -54,8 +55,11 @@ class PolicyMethods:
             if mode not in (Mode.ENFORCE, Mode.MONITOR):
                 raise LictorError("this mode cannot be set", "set enforce or monitor")
         enable = request.enable if request.HasField("enable") else None
+        seconds = lease.of(request)
+        if seconds and mode is None:
+            raise LictorError("a time was given, but no mode to last for it", "give the mode too")
         await self._manager.configure(
-            _named(request.name), request.namespace, request.domain or GRPC_DOMAIN, enable, mode
+            _named(request.name), request.namespace, request.domain or GRPC_DOMAIN, enable, mode, seconds
         )
         return pb.ConfigureTracingPolicyResponse()
 

@@ -111,8 +111,16 @@ class PolicyManager(Protocol):
     async def delete(self, name: str, namespace: str, domain: str) -> None: ...
 
     async def configure(
-        self, name: str, namespace: str, domain: str, enable: bool | None = None, mode: Mode | None = None
-    ) -> None: ...
+        self,
+        name: str,
+        namespace: str,
+        domain: str,
+        enable: bool | None = None,
+        mode: Mode | None = None,
+        seconds: int = 0,
+    ) -> None:
+        """`seconds`: after which the mode is again what it was; 0: never."""
+        ...
 
     async def list(self, domain: str = "") -> Sequence[PolicyStatus]:
         """All policies, or those of a domain."""

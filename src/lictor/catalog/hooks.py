@@ -29,4 +29,5 @@ OPTIONS = {
     "policy-mode": ("enforce", "monitor"),
     "sleepable-preload-size": (),
     "enforcement": ("best-effort", "strict"),
+    "denials-per-minute": (),
 }

@@ -101,17 +101,31 @@ def disable_command(names: tuple[str, ...], namespace: str, domain: str, output:
 
 @_command(
     "Let a policy enforce, or only say what it would have done.",
-    "lictor policy set-mode file-enforcement monitor",
+    "lictor policy set-mode file-enforcement enforce --for 10m",
 )
 @click.argument("name")
 @click.argument("mode", type=MODES)
+@click.option("--for", "period", metavar="TIME", help="Only so long, e.g. 10m: then as before, even without the agent.")
 @_where
-def set_mode_command(name: str, mode: str, namespace: str, domain: str, output: str, **options: Any) -> None:
+def set_mode_command(
+    name: str, mode: str, period: str | None, namespace: str, domain: str, output: str, **options: Any
+) -> None:
+    from lictor.api import lease
     from lictor.api.pb.tetragon import sensors_pb2 as pb
 
     number = pb.TracingPolicyMode.Value(f"TP_MODE_{mode.upper()}")
-    _configure(take_remote(options), name=name, namespace=namespace, domain=domain, mode=number)
-    _say(output, name, mode)
+    request = pb.ConfigureTracingPolicyRequest(name=name, namespace=namespace, domain=domain, mode=number)
+    if period is not None:
+        lease.put(request, _seconds(period))
+    ask_one(take_remote(options), "ConfigureTracingPolicy", request, pb.ConfigureTracingPolicyResponse)
+    _say(output, name, f"{mode} for {period}" if period else mode)
+
+
+def _seconds(text: str) -> int:
+    number, unit = text[:-1], {"s": 1, "m": 60, "h": 3600}.get(text[-1:])
+    if unit is None or not number.isascii() or not number.isdigit() or not int(number):
+        raise LictorError(f"`--for {text}` is no time", "give a number and s, m or h, e.g. `--for 10m`")
+    return int(number) * unit
 
 
 def _say(output: str, what: str, word: str) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
@@ -59,6 +60,25 @@ class Counts(Protocol):
     def monitored(self) -> int: ...
 
 
+class Fares(Protocol):
+    """How the enforcing actions of a loaded policy fare. `until`: boot time in ns, as in `Backend.set_mode`."""
+
+    @property
+    def mode(self) -> Mode: ...
+
+    @property
+    def suspended(self) -> bool: ...
+
+    @property
+    def overwritten(self) -> int: ...
+
+    @property
+    def unused(self) -> int: ...
+
+    @property
+    def until(self) -> int: ...
+
+
 class Backend(Protocol):
     """The compiler for this machine and the kernel half. Called from other threads, one call at a time."""
 
@@ -69,6 +89,10 @@ class Backend(Protocol):
     def replace(self, plan: Plan) -> None: ...
 
     def unload(self, namespace: str, name: str) -> None: ...
+
+    def set_mode(self, namespace: str, name: str, mode: Mode, until: int, after: Mode) -> None: ...
+
+    def enforcement(self, namespace: str, name: str) -> Fares: ...
 
     def statistics(self, namespace: str, name: str) -> Sequence[Counts]: ...
 
@@ -146,15 +170,21 @@ class Manager:
             _log.info("the policy %s is removed", _shown(entry))
 
     async def configure(
-        self, name: str, namespace: str, domain: str, enable: bool | None = None, mode: Mode | None = None
+        self,
+        name: str,
+        namespace: str,
+        domain: str,
+        enable: bool | None = None,
+        mode: Mode | None = None,
+        seconds: int = 0,
     ) -> None:
-        """Switch a policy on or off, and set what its enforcing actions do."""
+        """Switch a policy on or off, and set what its enforcing actions do, for some seconds or for good."""
         async with self._lock:
             entry = self._find(name, namespace, domain)
             if entry.plan is None:
                 raise LictorError(f"the policy {_shown(entry)} was never in force", "delete it, and add it corrected")
             if mode is not None:
-                await self._set_mode(entry, entry.plan, mode)
+                await self._set_mode(entry, entry.plan, mode, seconds)
             if enable and not entry.loaded:
                 await self._load(entry)
             elif enable is False and entry.loaded:
@@ -183,7 +213,7 @@ class Manager:
                 raise PolicyExistsError(f"the kept policy {_shown(entry)} is there already", "remove one of them")
             self._take_plan(entry, compiled)
             if one.mode and entry.plan is not None:
-                await self._set_mode(entry, entry.plan, Mode(one.mode))
+                await self._set_mode(entry, entry.plan, Mode(one.mode), 0)
             if one.enabled:
                 await self._load(entry)
             else:
@@ -271,13 +301,17 @@ class Manager:
         found.plan, found.text, found.error = compiled.plan, entry.text, ""
         _log.info("the policy %s is replaced", _shown(entry))
 
-    async def _set_mode(self, entry: _Entry, plan: Plan, mode: Mode) -> None:
+    async def _set_mode(self, entry: _Entry, plan: Plan, mode: Mode, seconds: int) -> None:
         if plan.mode is Mode.MONITOR_ONLY:
             raise LictorError(f"the policy {_shown(entry)} has no enforcing action", "there is no mode to set")
-        changed = msgspec.structs.replace(plan, mode=mode)
+        if seconds and not entry.loaded:
+            raise LictorError(f"the policy {_shown(entry)} is not in force", "enable it first")
+        until = time.clock_gettime_ns(time.CLOCK_BOOTTIME) + seconds * 1_000_000_000 if seconds else 0
         if entry.loaded:
-            await asyncio.to_thread(self._backend.replace, changed)
-        entry.plan, entry.mode = changed, mode
+            await asyncio.to_thread(self._backend.set_mode, entry.namespace, entry.name, mode, until, plan.mode)
+        if not seconds:
+            entry.plan, entry.mode = msgspec.structs.replace(plan, mode=mode), mode
+        _log.info("the policy %s is in mode %s%s", _shown(entry), mode.value, f" for {seconds} s" if seconds else "")
 
     def _find(self, name: str, namespace: str, domain: str) -> _Entry:
         entry = self._entries.get((namespace, name))
@@ -290,19 +324,29 @@ class Manager:
 
     def _status(self, entry: _Entry) -> PolicyStatus:
         plan = entry.plan
+        fares = self._fares(entry)
         return PolicyStatus(
             id=entry.id,
             name=entry.name,
             namespace=entry.namespace,
             domain=entry.domain,
             state=entry.state,
-            mode=plan.mode if plan is not None else None,
-            info=_promises(plan) if plan is not None else "",
+            mode=fares.mode if fares is not None else plan.mode if plan is not None else None,
+            info=_told(plan, fares) if plan is not None else "",
             error=entry.error,
             kernel_memory=plan.memory.own + plan.memory.shared if plan is not None and entry.loaded else 0,
             hooks=_hooks(plan, entry.loaded) if plan is not None else (),
             selectors=entry.counters if entry.loaded else (),
         )
+
+    def _fares(self, entry: _Entry) -> Fares | None:
+        """None: nothing of it enforces, or it is being changed just now."""
+        if not entry.loaded or entry.plan is None or entry.plan.mode is Mode.MONITOR_ONLY:
+            return None
+        try:
+            return self._backend.enforcement(entry.namespace, entry.name)
+        except LictorError:
+            return None
 
     def _counters(self, entry: _Entry, plan: Plan) -> Sequence[SelectorCounters]:
         try:
@@ -359,6 +403,19 @@ _SHOWN = 4
 def _state(plan: Plan) -> PolicyState:
     missing = any(hook.missing for hook in plan.hooks)
     return PolicyState.PARTIALLY_ENABLED if missing else PolicyState.ENABLED
+
+
+def _told(plan: Plan, fares: Fares | None) -> str:
+    """What is to be known of a policy's enforcement."""
+    told = [_promises(plan)]
+    if fares is not None and fares.suspended:
+        told.insert(0, "suspended: it denied more than its trial period allows; set its mode again to go on")
+    if fares is not None and fares.until:
+        seconds = (fares.until - time.clock_gettime_ns(time.CLOCK_BOOTTIME)) // 1_000_000_000
+        told.insert(0, f"mode {fares.mode.value} for {max(seconds, 0)} s more")
+    if fares is not None and fares.overwritten + fares.unused:
+        told.append(f"notifications missed: {fares.overwritten} overwritten, {fares.unused} without action")
+    return "; ".join(one for one in told if one)
 
 
 def _promises(plan: Plan) -> str:

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from lictor.daemon.manager import Manager
     from lictor.policy.compile import Compiled
     from lictor.policy.machine import Machine
-    from lictor.policy.plan import Plan
-    from lictor.sensors.policies import PolicyEngine, SelectorStats
+    from lictor.policy.plan import Mode, Plan
+    from lictor.sensors.policies import EnforcementState, PolicyEngine, SelectorStats
 
 
 class Policies:
@@ -63,6 +63,12 @@ class Policies:
     def replace(self, plan: Plan) -> None:
         self._made().replace(plan)
 
+    def set_mode(self, namespace: str, name: str, mode: Mode, until: int, after: Mode) -> None:
+        self._made().set_mode(namespace, name, mode, until, after)
+
+    def enforcement(self, namespace: str, name: str) -> EnforcementState:
+        return self._made().enforcement(namespace, name)
+
     def unload(self, namespace: str, name: str) -> None:
         self._made().unload(namespace, name)
 
@@ -95,7 +101,7 @@ class Policies:
                 from lictor.wire.hooks import HookDecoder
                 from lictor.wire.values import ValueDecoder
 
-                engine = open_engine(self._sensor.object, self._sensor.hierarchy.source)
+                engine = open_engine(self._sensor.object, self._sensor.hierarchy)
                 btf = engine.store.object.btf
                 hooks = HookTracker(self._tracker, engine.catalog, Arguments(ValueDecoder(btf)))
                 self._reader.hooks = HookStream(HookDecoder(btf), hooks, engine)

@@ -58,6 +58,7 @@ ffibuilder.cdef(
                                           __u64 cookie);
     struct bpf_link *lictor_attach_kprobes(const struct bpf_program *prog, const char **functions,
                                            const __u64 *cookies, size_t count, _Bool at_return);
+    struct bpf_link *bpf_program__attach_cgroup(const struct bpf_program *prog, int cgroup_fd);
     int lictor_attach_traced(int prog_fd, int attach_type, __u64 cookie);
     int close(int fd);
 
@@ -70,6 +71,9 @@ ffibuilder.cdef(
     int lictor_update_batch(int fd, const void *keys, const void *values, __u32 count);
     __u64 lictor_map_bytes(int fd);
 
+    int lictor_run_program(int fd);
+    int lictor_next_link(__u32 *link, char *name);
+    int lictor_detach_link(__u32 link);
     int lictor_program_instructions(int fd, __u32 *verified, __u64 *run_count, __u64 *run_time_ns,
                                     __u64 *recursion_misses);
     struct bpf_link *lictor_attach_tracepoint_id(const struct bpf_program *prog, __u64 id, __u64 cookie);
@@ -148,6 +152,71 @@ ffibuilder.set_source(
     }
 
     static const char *lictor_log_text(void) { return log_buf; }
+
+    /* Whether a program uses the table of processes or the slots of the engine. Fills in its name. */
+    static int program_is_ours(__u32 id, char *name)
+    {
+        struct bpf_prog_info program = {};
+        struct bpf_map_info map;
+        __u32 maps[64], size = sizeof(program), map_size;
+        int ours = 0, fd = bpf_prog_get_fd_by_id(id), map_fd;
+
+        if (fd < 0)
+            return 0;
+        program.map_ids = (unsigned long)maps;
+        program.nr_map_ids = 64;
+        if (!bpf_obj_get_info_by_fd(fd, &program, &size)) {
+            memcpy(name, program.name, 16);
+            for (__u32 i = 0; i < program.nr_map_ids && i < 64; i++) {
+                map_fd = bpf_map_get_fd_by_id(maps[i]);
+                memset(&map, 0, sizeof(map));
+                map_size = sizeof(map);
+                if (map_fd >= 0 && !bpf_obj_get_info_by_fd(map_fd, &map, &map_size))
+                    ours |= !strcmp(map.name, "process_table") || !strcmp(map.name, "run_slots");
+                if (map_fd >= 0)
+                    close(map_fd);
+            }
+        }
+        close(fd);
+        return ours;
+    }
+
+    /* Goes on to the next link. 1: to a program of ours, whose name is filled in; 0: another's; -1: there is none. */
+    static int lictor_next_link(__u32 *link, char *name)
+    {
+        struct bpf_link_info info = {};
+        __u32 size = sizeof(info);
+        int fd, ours = 0;
+
+        if (bpf_link_get_next_id(*link, link))
+            return -1;
+        fd = bpf_link_get_fd_by_id(*link);
+        if (fd < 0)
+            return 0;
+        if (!bpf_obj_get_info_by_fd(fd, &info, &size))
+            ours = program_is_ours(info.prog_id, name);
+        close(fd);
+        return ours;
+    }
+
+    static int lictor_detach_link(__u32 link)
+    {
+        int fd = bpf_link_get_fd_by_id(link), error;
+
+        if (fd < 0)
+            return 0;
+        error = bpf_link_detach(fd);
+        close(fd);
+        return error;
+    }
+
+    static int lictor_run_program(int fd)
+    {
+        LIBBPF_OPTS(bpf_test_run_opts, opts);
+        int error = bpf_prog_test_run_opts(fd, &opts);
+
+        return error ? error : -(int)opts.retval;
+    }
 
     static int lictor_program_instructions(int fd, __u32 *verified, __u64 *run_count, __u64 *run_time_ns,
                                            __u64 *recursion_misses)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -59,6 +60,19 @@ def raw_tracepoint(loaded: Object, program: str, name: str, cookie: int = 0) -> 
     if fd < 0:
         raise KernelError(f"attaching to raw tracepoint {name}", -fd)
     return Link(fd=fd)
+
+
+def cgroup(loaded: Object, program: str, directory: str) -> Link:
+    """A program on a cgroup, beside those of others: all must allow."""
+    start_log()
+    try:
+        at = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    except OSError as error:
+        raise KernelError(f"opening {directory}", error.errno or 0) from error
+    try:
+        return _made(lib.bpf_program__attach_cgroup(loaded.pointer(program), at), f"attaching {program} to {directory}")
+    finally:
+        os.close(at)
 
 
 def traced(loaded: Object, program: str, attach_type: int, target: str, cookie: int) -> Link:

@@ -148,6 +148,8 @@ class HookFlag(StrEnum):
     READ_AGAIN = "readAgain"  # a value in user memory was not there at entry, and was read at exit
     NEVER_RETURNED = "neverReturned"  # the call had not come back when its process or the hook ended
     MONITORED = "monitored"  # the action was not carried out: the policy is in monitor mode
+    EXEMPT = "exempt"  # the action was not carried out: it was the agent itself
+    SUSPENDED = "suspended"  # the policy denied more than its trial period allows
 
 
 class HookExtra(Value, frozen=True):
@@ -157,7 +159,9 @@ class HookExtra(Value, frozen=True):
     policy_labels: dict[str, str] = msgspec.field(default_factory=dict)
     selector: str = ""  # its label
     flags: tuple[HookFlag, ...] = ()
-    denied_by: str = ""  # how the call was stopped, e.g. `lsm`, `fmod_ret`, `kprobe.override`
+    denied_by: str = ""  # how the call was stopped by this policy, e.g. `lsm`, `fmod_ret`, `kprobe.override`
+    decided_by: str = ""  # the policy and selector that denied, where it is another one
+    also_matched: tuple[str, ...] = ()  # other policies, with their selectors, that matched in the same run
 
 
 NO_EXTRA = HookExtra()

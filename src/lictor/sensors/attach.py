@@ -12,7 +12,7 @@ from lictor.kernel import links
 from lictor.kernel.libbpf import KernelError
 from lictor.kernel.links import Link
 from lictor.kernel.objects import Object, object_path
-from lictor.policy.plan import Attach, AttachKind
+from lictor.policy.plan import Attach, AttachKind, Purpose
 from lictor.sensors.encode import not_yet
 from lictor.sensors.store import Store
 
@@ -39,11 +39,11 @@ def _traced(object_name: str, program: str, attach_type: int) -> Kind:
     return Kind(object_name, program, link, own=True, aimed=True)
 
 
-def _probe(program: str, at_return: bool) -> Kind:
+def _probe(program: str, at_return: bool, object_name: str = "kprobe") -> Kind:
     def link(loaded: Object, attach: Attach, cookie: int) -> Link:
         return links.kprobe(loaded, program, attach.target, cookie, at_return=at_return)
 
-    return Kind("kprobe", program, link)
+    return Kind(object_name, program, link)
 
 
 def _tracepoint(loaded: Object, attach: Attach, cookie: int) -> Link:
@@ -61,8 +61,16 @@ KINDS = {
     AttachKind.FENTRY: _traced("fentry", "hook_fentry", links.TRACE_FENTRY),
     AttachKind.FEXIT: _traced("fentry", "hook_fexit", links.TRACE_FEXIT),
     AttachKind.LSM: _traced("lsm", "hook_lsm", links.LSM_MAC),
+    AttachKind.FMOD_RET: _traced("fmod_ret", "hook_fmod_ret", links.MODIFY_RETURN),
+    AttachKind.OVERRIDE: _probe("hook_override", False, "override"),
     AttachKind.TRACEPOINT: Kind("tracepoint", "hook_tracepoint", _tracepoint),
     AttachKind.RAW_TRACEPOINT: Kind("raw_tracepoint", "hook_raw_tracepoint", _raw),
+}
+# What carries out what NotifyEnforcer left.
+ENFORCERS = {
+    AttachKind.LSM: _traced("lsm", "enforce_lsm", links.LSM_MAC),
+    AttachKind.FMOD_RET: _traced("fmod_ret", "enforce_fmod_ret", links.MODIFY_RETURN),
+    AttachKind.OVERRIDE: _probe("enforce_override", False, "override"),
 }
 _MULTI = {
     AttachKind.KPROBE_MULTI: ("hook_kprobe_multi", False),
@@ -147,7 +155,9 @@ class Attachments:
             found |= {f"{name}/{program}": loaded.program_fd(program) for program in loaded.programs}
         for (_, attach), one in self._attached.items():
             if one.shared.object is not None:
-                program = KINDS[attach.kind].program
+                kind = self._kind(attach)
+                assert kind is not None
+                program = kind.program
                 found[f"{attach.kind.value}:{attach.target}"] = one.shared.object.program_fd(program)
         return {name: fd for name, fd in found.items() if fd >= 0}
 
@@ -180,8 +190,16 @@ class Attachments:
         shared.hooks.add(hook)
         self._attached[hook, attach] = _Attached(shared)
 
+    def _cgroup(self, loaded: Object, attach: Attach, _cookie: int) -> Link:
+        return links.cgroup(loaded, f"hook_{attach.target}", self._store.cgroup_root)
+
+    def _kind(self, attach: Attach) -> Kind | None:
+        if attach.kind is AttachKind.CGROUP:
+            return Kind("cgroup", f"hook_{attach.target}", self._cgroup, own=True)
+        return (ENFORCERS if attach.purpose is Purpose.ENFORCE else KINDS).get(attach.kind)
+
     def _single(self, hook: int, attach: Attach) -> _Shared:
-        kind = KINDS.get(attach.kind)
+        kind = self._kind(attach)
         if kind is None:
             raise not_yet(f"hooks of the kind {attach.kind.value}")
         own = kind.own or (attach.kind is AttachKind.RAW_TRACEPOINT and not self._raw_have_cookies())
@@ -238,7 +256,11 @@ class Attachments:
 
     def _own(self, kind: Kind, attach: Attach, hook: int) -> Object:
         loaded = Object(object_path(kind.object))
-        if kind.aimed:
+        if attach.kind is AttachKind.CGROUP:
+            loaded.only(f"hook_{attach.target}")
+            loaded.set_constant("can_signal", 0)
+            loaded.set_constant("hook_id", hook)
+        elif kind.aimed:
             try:
                 loaded.only(kind.program)
                 loaded.aim(kind.program, attach.target)

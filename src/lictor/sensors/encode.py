@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from lictor.catalog.types import TYPES as TYPE_ROWS
 from lictor.errors import LictorError
@@ -66,9 +67,12 @@ _SUBJECTS = {
 # Action -> its number in tetragon.KprobeAction.
 _CODES = {
     ActionKind.POST: 1, ActionKind.SIGKILL: 3, ActionKind.OVERRIDE: 5, ActionKind.NO_POST: 9, ActionKind.SIGNAL: 10,
+    ActionKind.NOTIFY_ENFORCER: 13, ActionKind.CLEANUP_ENFORCER_NOTIFICATION: 14,
 }  # fmt: skip
 _RATE = {RateScope.THREAD: 1, RateScope.PROCESS: 2, RateScope.GLOBAL: 3}
-_POST = 1
+_POST, _SIGNAL, _DENY, _NOTIFY, _CLEANUP = 1, 2, 4, 8, 16
+ENFORCING = frozenset((ActionKind.SIGKILL, ActionKind.SIGNAL, ActionKind.OVERRIDE, ActionKind.NOTIFY_ENFORCER))
+_SIGKILL = 9
 
 
 def not_yet(what: str) -> LictorError:
@@ -188,9 +192,9 @@ class Encoder:
             return "OP_MASK"
         return "OP_RANGE" if one.ranges else "OP_EQUAL"
 
-    def actions(self, actions: Sequence[Action]) -> tuple[int, ...]:
-        """The members of struct actions: bits, code, error, signal, rate_ns, rate_scope. None of them is Post."""
-        bits, code, error, number, rate_ns, rate_scope = _POST, _CODES[ActionKind.POST], 0, 0, 0, 0
+    def actions(self, actions: Sequence[Action], can_deny: bool) -> tuple[int, ...]:
+        """The members of struct actions. None of the actions is Post. `can_deny`: Override is more than a wish here."""
+        packed = _Packed()
         for action in actions:
             if action.kind not in _CODES:
                 raise not_yet(f"the action {action.kind.value}")
@@ -198,11 +202,45 @@ class Encoder:
                 raise not_yet("stack traces")
             if action.ima_hash:
                 raise not_yet("`imaHash`")
-            if action.kind in (ActionKind.SIGKILL, ActionKind.SIGNAL, ActionKind.OVERRIDE):
-                raise not_yet(f"the action {action.kind.value}")
-            code = _CODES[action.kind]
-            if action.kind is ActionKind.NO_POST:
-                bits &= ~_POST
-            if action.rate_interval_ns:
-                rate_ns, rate_scope = action.rate_interval_ns, _RATE[action.rate_scope]
-        return bits, code, error, number, rate_ns, rate_scope
+            packed.add(action, can_deny)
+        return packed.members()
+
+
+@dataclass(slots=True)
+class _Packed:
+    """struct actions, in the making."""
+
+    bits: int = _POST
+    code: int = _CODES[ActionKind.POST]
+    error: int = 0
+    signal: int = 0
+    rate_ns: int = 0
+    rate_scope: int = 0
+    note_error: int = 0
+    note_signal: int = 0
+
+    def add(self, action: Action, can_deny: bool) -> None:
+        kind = action.kind
+        if kind is ActionKind.OVERRIDE and not can_deny:
+            return
+        self.code = _CODES[kind]
+        if kind is ActionKind.NO_POST:
+            self.bits &= ~_POST
+        elif kind is ActionKind.OVERRIDE:
+            self.bits, self.error = self.bits | _DENY, action.error
+        elif kind in (ActionKind.SIGKILL, ActionKind.SIGNAL):
+            self.bits |= _SIGNAL
+            self.signal = action.signal or _SIGKILL
+        elif kind is ActionKind.NOTIFY_ENFORCER:
+            self.bits |= _NOTIFY
+            self.note_error, self.note_signal = action.error, action.signal
+        elif kind is ActionKind.CLEANUP_ENFORCER_NOTIFICATION:
+            self.bits |= _CLEANUP
+        if action.rate_interval_ns:
+            self.rate_ns, self.rate_scope = action.rate_interval_ns, _RATE[action.rate_scope]
+
+    def members(self) -> tuple[int, ...]:
+        return (
+            self.bits, self.code, self.error, self.signal, self.rate_ns, self.rate_scope, self.note_error,
+            self.note_signal,
+        )  # fmt: skip

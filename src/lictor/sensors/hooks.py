@@ -15,6 +15,7 @@ _WORD = 64
 
 # Flags of a hook (bpf/include/policy.h).
 READS_AGAIN, IS_CALL = 1, 2
+ENFORCES, DENIES = 16, 32
 
 Key = tuple[str, AttachKind | None, bool]
 
@@ -32,6 +33,8 @@ class SharedHook:
     masks: dict[int, int] = field(default_factory=dict)  # word -> mask
     blocks: dict[int, int] = field(default_factory=dict)  # word -> element of head_blocks
     heads: dict[int, list[int]] = field(default_factory=dict)  # bit -> groups, the newest first
+    enforcing: int = 0  # groups with enforcing actions
+    denying: int = 0  # of them, those that deny and are in force
     scoped: int = 0  # groups whose selectors ask for more than SCOPE_ALL
 
 
@@ -62,8 +65,7 @@ class Hooks:
             found = SharedHook(key, self._store.free["hooks"].take())
             array = self._store.arrays["hooks"]
             array.write(found.number, bytes(array.size))
-            flags = IS_CALL if key[2] else READS_AGAIN if key[1] is AttachKind.SYS_ENTER else 0
-            array.store32(found.number, self._at["flags"], flags)
+            self._set_flags(found)
             self._hooks[key] = self.by_number[found.number] = found
         found.users += 1
         return found
@@ -154,6 +156,17 @@ class Hooks:
         hook.scoped -= scoped
         if not hook.scoped:
             store.arrays["hooks"].store32(hook.number, self._at["scoped"], 0)
+
+    def enforce(self, hook: SharedHook, enforcing: int, denying: int) -> None:
+        """Count groups that enforce, and that deny, in or out."""
+        hook.enforcing += enforcing
+        hook.denying += denying
+        self._set_flags(hook)
+
+    def _set_flags(self, hook: SharedHook) -> None:
+        flags = IS_CALL if hook.key[2] else READS_AGAIN if hook.key[1] is AttachKind.SYS_ENTER else 0
+        flags |= (ENFORCES if hook.enforcing else 0) | (DENIES if hook.denying else 0)
+        self._store.arrays["hooks"].store32(hook.number, self._at["flags"], flags)
 
     def give_blocks(self, hook: SharedHook) -> None:
         """After a grace period: let go of blocks whose word of the mask is empty."""

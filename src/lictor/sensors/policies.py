@@ -8,17 +8,31 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import time
 from collections.abc import Container
 from dataclasses import dataclass, field
 
 from lictor.errors import LictorError
 from lictor.host import procfs
+from lictor.host.cgroups import Hierarchy
 from lictor.kernel.objects import Object
 from lictor.kernel.programs import misses_of
-from lictor.policy.plan import Attach, Filter, Hook, Mode, Plan, Rule, Source, Subject
+from lictor.policy.plan import (
+    ActionKind,
+    Attach,
+    AttachKind,
+    Filter,
+    Hook,
+    Mode,
+    Plan,
+    Purpose,
+    Rule,
+    Source,
+    Subject,
+)
 from lictor.sensors.attach import Attachments
 from lictor.sensors.calls import KeptCalls
-from lictor.sensors.encode import Encoder, not_yet
+from lictor.sensors.encode import ENFORCING, Encoder, not_yet
 from lictor.sensors.hooks import Hooks, SharedHook, hook_key
 from lictor.sensors.predicates import ANYONE, EVERYONE, Predicates, Scope, Term, question_of
 from lictor.sensors.sets import Sets
@@ -28,6 +42,8 @@ from lictor.wire.hooks import HookRecord
 from lictor.wire.records import NamespaceInodes
 
 _MODES = {Mode.ENFORCE: 0, Mode.MONITOR: 1, Mode.MONITOR_ONLY: 2}
+_DENIERS = frozenset((AttachKind.LSM, AttachKind.FMOD_RET, AttachKind.OVERRIDE, AttachKind.CGROUP))
+_TRIAL = "denials-per-minute"
 GROUP_SELECTORS, SELECTOR_FILTERS = 16, 24
 _NO_BIT = 0xFFFF
 _CHANGES = (Subject.NAMESPACE_CHANGE, Subject.CAPABILITY_CHANGE)
@@ -52,6 +68,9 @@ class _Group:
     filters: tuple[int, int] = (0, 0)
     expressions: list[tuple[int, int]] = field(default_factory=list)
     attached: list[Attach] = field(default_factory=list)
+    enforces: bool = False
+    denies: bool = False  # a program is on the hook that can, and an action says so
+    counted: tuple[int, int] = (0, 0)  # as the hook has it (Hooks.enforce)
 
 
 @dataclass(slots=True)
@@ -62,6 +81,7 @@ class Loaded:
     number: int
     instance: int
     groups: list[_Group] = field(default_factory=list)
+    enforcers: list[Attach] = field(default_factory=list)
     sets: list[int] = field(default_factory=list)  # the plan's set -> the kernel's
 
 
@@ -83,9 +103,23 @@ class SelectorStats:
     failed_reads: int
 
 
-def open_engine(process: Object, cgroup_source: int) -> PolicyEngine:
+@dataclass(frozen=True, slots=True)
+class EnforcementState:
+    """How a policy's enforcing actions fare. `suspended`: its trial period ended early. `overwritten` and `unused` are
+    notifications for the enforcer that another one replaced, and that nothing came to act on. `until`: boot time in ns
+    from which `mode` is another one's again, 0: it stays."""
+
+    mode: Mode
+    suspended: bool
+    denials: int
+    overwritten: int
+    unused: int
+    until: int
+
+
+def open_engine(process: Object, hierarchy: Hierarchy) -> PolicyEngine:
     """The engine of this kernel, beside a process sensor that is loaded. Raises LictorError."""
-    store = Store(process, cgroup_source)
+    store = Store(process, hierarchy.source, hierarchy.programs)
     return PolicyEngine(store, Attachments(store), KeptCalls(store))
 
 
@@ -108,7 +142,10 @@ class PolicyEngine:
         self._instance = 0
         self._gone: set[int] = set()
         self._loaded: dict[Identity, Loaded] = {}
-        self._instance_at = self.store.shapes.offset("policy_state", "instance")
+        shapes = self.store.shapes
+        self._instance_at = shapes.offset("policy_state", "instance")
+        members = ("mode", "until", "after", "limit", "denials", "suspended")
+        self._policy_at = {name: shapes.offset("policy_state", name) for name in members}
 
     def load(self, plan: Plan) -> None:
         """Put a policy in force. Raises LictorError and leaves nothing behind."""
@@ -117,7 +154,7 @@ class PolicyEngine:
             if identity in self._loaded:
                 raise LictorError(f"the policy {plan.name} is loaded already", "replace it, or remove it first")
             number = self.store.free["policies"].take()
-            self._write_policy(number, plan.mode)
+            self._write_policy(number, plan)
             try:
                 loaded = self._prepare(plan, number)
             except BaseException:
@@ -133,9 +170,35 @@ class PolicyEngine:
             before = self._find(identity)
             loaded = self._prepare(plan, before.number)
             self._switch(loaded)
-            self.store.arrays["policies"].store32(before.number, 4, _MODES[plan.mode])
+            self._store_mode(before.number, plan, plan.mode)
             self._loaded[identity] = loaded
             self._retire(before)
+
+    def set_mode(self, namespace: str, name: str, mode: Mode, until: int = 0, after: Mode = Mode.MONITOR) -> None:
+        """Say what enforcing actions do from now on. `until`: boot time in ns at which the kernel goes on with `after`,
+        whether the agent lives or not; 0: never. A suspended policy is no longer."""
+        with self._lock:
+            loaded = self._find((namespace, name))
+            if loaded.plan.mode is Mode.MONITOR_ONLY:
+                raise LictorError(f"the policy {name} has no enforcing action", "there is no mode to set")
+            self._store_mode(loaded.number, loaded.plan, mode, until, after)
+            for group in loaded.groups:
+                self._count_enforcing(group, mode)
+
+    def enforcement(self, namespace: str, name: str) -> EnforcementState:
+        return self._state_of(self._find((namespace, name)))
+
+    def _state_of(self, loaded: Loaded) -> EnforcementState:
+        raw = self.store.arrays["policies"].read(loaded.number)
+        names = ("mode", "until", "after", "denials", "suspended", "overwritten", "unused")
+        mode, until, after, denials, suspended, overwritten, unused = self.store.shapes.members(
+            "policy_state", raw, names
+        )
+        over = until and until <= time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+        by_number = {number: one for one, number in _MODES.items()}
+        return EnforcementState(
+            by_number[after if over else mode], bool(suspended), denials, overwritten, unused, 0 if over else until
+        )
 
     def unload(self, namespace: str, name: str) -> None:
         """Take a policy out of force. When this returns its last event is in the ring."""
@@ -181,8 +244,27 @@ class PolicyEngine:
                 busy, unjoined = self._hooks.counters(hook)
                 found[f"hook {hook.key[0]}", "no working memory in the kernel"] = busy
                 found[f"hook {hook.key[0]}", "the return of a call could not be waited for"] = unjoined
+            users = self._users()
             for name, fd in self._attachments.program_fds().items():
-                found[f"program {name}", "skipped by the kernel: it ran already on that CPU"] = misses_of(fd)
+                of = f" (policy {', '.join(users[name])})" if name in users else ""
+                found[f"program {name}{of}", "skipped by the kernel: it ran already on that CPU"] = misses_of(fd)
+            for (namespace, name), loaded in self._loaded.items():
+                state = self._state_of(loaded)
+                where = f"policy {namespace}/{name}" if namespace else f"policy {name}"
+                found[where, "suspended: it denied more than its trial period allows"] = int(state.suspended)
+                found[where, "a notification for the enforcer was overwritten"] = state.overwritten
+                found[where, "a notification for the enforcer found no room"] = state.unused
+        return found
+
+    def _users(self) -> dict[str, list[str]]:
+        """Program, as `Attachments.program_fds` names those with a target of their own -> policies that it runs for."""
+        found: dict[str, list[str]] = {}
+        for (_, name), loaded in self._loaded.items():
+            attaches = [attach for group in loaded.groups for attach in group.attached] + loaded.enforcers
+            for attach in attaches:
+                users = found.setdefault(f"{attach.kind.value}:{attach.target}", [])
+                if name not in users:
+                    users.append(name)
         return found
 
     def memory(self) -> int:
@@ -204,9 +286,30 @@ class PolicyEngine:
             raise LictorError(f"no policy {identity[1]} is loaded", "`lictor policy list` names those that are")
         return found
 
-    def _write_policy(self, number: int, mode: Mode) -> None:
-        packed = self.store.shapes.pack("policy_state", 0, _MODES[mode], 0, 0, 0)
-        self.store.arrays["policies"].write(number, packed)
+    def _write_policy(self, number: int, plan: Plan) -> None:
+        array = self.store.arrays["policies"]
+        array.write(number, bytes(array.size))
+        self._store_mode(number, plan, plan.mode)
+
+    def _store_mode(self, number: int, plan: Plan, mode: Mode, until: int = 0, after: Mode = Mode.MONITOR) -> None:
+        """One store after the other, in an order in which nothing is enforced longer than it should be."""
+        array, at = self.store.arrays["policies"], self._policy_at
+        limit = next((int(value) for name, value in plan.options if name == _TRIAL), 0)
+        array.store32(number, at["after"], _MODES[after])
+        if until:
+            array.store64(number, at["until"], until)
+        array.store32(number, at["mode"], _MODES[mode])
+        if not until:
+            array.store64(number, at["until"], 0)
+        array.store32(number, at["limit"], limit)
+        array.store32(number, at["denials"], 0)
+        array.store32(number, at["suspended"], 0)
+
+    def _count_enforcing(self, group: _Group, mode: Mode | None) -> None:
+        """Tell the hook of what a group does there; None: it does no more."""
+        wanted = (int(group.enforces), int(group.denies and mode is Mode.ENFORCE)) if mode else (0, 0)
+        self._hooks.enforce(group.hook, wanted[0] - group.counted[0], wanted[1] - group.counted[1])
+        group.counted = wanted
 
     def _switch(self, loaded: Loaded) -> None:
         self.store.arrays["policies"].store32(loaded.number, self._instance_at, loaded.instance)
@@ -227,8 +330,11 @@ class PolicyEngine:
             for group in loaded.groups:
                 self._hooks.link(group.hook, group.bit, group.number, group.scoped)
                 group.linked = True
+                self._count_enforcing(group, plan.mode)
             wanted = [(group.hook.number, attach) for group in loaded.groups for attach in group.plan.attaches]
-            self._attachments.acquire(wanted)
+            enforcers = [attach for call in plan.enforcer for attach in call.attaches]
+            self._attachments.acquire([*wanted, *((0, attach) for attach in enforcers)])
+            loaded.enforcers = enforcers
             for group in loaded.groups:
                 group.attached = list(group.plan.attaches)
             undo.pop_all()
@@ -251,6 +357,10 @@ class PolicyEngine:
             else:
                 wanted |= 1 << slot
         rules = plan.rules or (Rule(index=0),)
+        can_deny = any(attach.kind in _DENIERS and attach.purpose is Purpose.ENTRY for attach in plan.attaches)
+        actions = [action for rule in rules for action in (*rule.actions, *rule.return_actions)]
+        group.enforces = any(action.kind in ENFORCING for action in actions)
+        group.denies = can_deny and any(action.kind is ActionKind.OVERRIDE for action in actions)
         scopes = [self._scope(loaded.plan, rule) for rule in rules]
         if len(scopes) > GROUP_SELECTORS:
             raise LictorError(f"{plan.name} has {len(scopes)} selectors, {GROUP_SELECTORS} are possible")
@@ -286,8 +396,8 @@ class PolicyEngine:
                     len(rule.filters),
                     len(rule.return_filters),
                     bit,
-                    *encoder.actions(rule.actions),
-                    *encoder.actions(rule.return_actions),
+                    *encoder.actions(rule.actions, can_deny),
+                    *encoder.actions(rule.return_actions, False),
                 ),
             )
             at += len(rule.filters) + len(rule.return_filters)
@@ -337,9 +447,13 @@ class PolicyEngine:
                 self._hooks.unlink(group.hook, group.bit, group.number, group.scoped)
                 group.linked = False
         for group in groups:
+            self._count_enforcing(group, None)
             for attach in reversed(group.attached):
                 self._attachments.release(group.hook.number, attach)
             group.attached.clear()
+        for attach in loaded.enforcers:
+            self._attachments.release(0, attach)
+        loaded.enforcers = []
         self.store.grace_period()
         self._predicates.settle()
         self._unreturned += self._calls.of(loaded.instance)
@@ -373,8 +487,6 @@ def _returns(plan: Hook) -> bool:
 
 def _refuse(plan: Plan) -> None:
     """What a plan asks for and the engine does not do is named here, before anything is touched."""
-    if plan.enforcer:
-        raise not_yet("`enforcers`")
     if plan.workload is not None:
         raise not_yet("workload selectors")
     for hook in plan.hooks:

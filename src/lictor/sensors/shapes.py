@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Sequence
 
 from lictor.wire.btf import Btf
 from lictor.wire.layout import compile_layout
 
-_ACTIONS = ("bits", "code", "error", "signal", "rate_ns", "rate_scope")
+_ACTIONS = ("bits", "code", "error", "signal", "rate_ns", "rate_scope", "note_error", "note_signal")
 _FIELDS = {
     "engine_state": ("generation", "predicates", "conjunctions", "flags", "seed*2"),
     "rule_group": (
@@ -25,7 +26,10 @@ _FIELDS = {
         "type", "source", "flags", "size_index", "index", "size", "max_bytes", "steps", "bits", "shift", "step*16",
     ),
     "cel_step": ("value", "op"),
-    "policy_state": ("instance", "mode", "lost", "unjoined", "failed_reads"),
+    "policy_state": (
+        "instance", "mode", "lost", "unjoined", "failed_reads", "until", "after", "limit", "minute", "denials",
+        "suspended", "overwritten", "unused",
+    ),
     "operand_set": ("kind", "first", "count", "least", "starts*4"),
     "number_key": ("set", "number"),
     "number_range": ("least", "greatest"),
@@ -50,6 +54,11 @@ class Shapes:
 
     def unpack(self, shape: str, raw: bytes) -> tuple[int, ...]:
         return self._layouts[shape].unpack(raw)
+
+    def members(self, shape: str, raw: bytes, names: Sequence[str]) -> tuple[int, ...]:
+        """Some members of an element, by name."""
+        values = dict(zip(_FIELDS[shape], self.unpack(shape, raw), strict=True))
+        return tuple(values[name] for name in names)
 
     def offset(self, shape: str, member: str) -> int:
         return next(one.offset for one in self._btf.struct(shape) if one.name == member)

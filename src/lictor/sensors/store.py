@@ -10,7 +10,7 @@ from lictor.kernel.objects import Object, object_path
 from lictor.sensors.numbers import Numbers
 from lictor.sensors.shapes import Shapes
 
-SLOTS_PER_CPU = 4  # bpf/lib/slots.h
+SLOTS_PER_CPU, SPARE_SLOTS = 4, 32  # bpf/lib/slots.h, bpf/engine/scratch.h
 # Array -> what its elements are called, and the first that may be taken: 0 often means none.
 _ARRAYS = {
     "hooks": ("hooks", 1),
@@ -34,17 +34,19 @@ _NO_BIT = 0xFFFF
 class Store:
     """Loads and attaches the scope programs. Arrays by name in `arrays`, their free elements in `free`."""
 
-    def __init__(self, process: Object, cgroup_source: int) -> None:
+    def __init__(self, process: Object, cgroup_source: int, cgroup_root: str) -> None:
         self.process = process
+        self.cgroup_root = cgroup_root  # below which cgroup programs see every process
         self.cgroup_source = cgroup_source
         self.object = Object(object_path("scope"))
         self.arrays: dict[str, SharedArray] = {}
         try:
             self.object.share_maps(process)
-            self.object.set_max_entries("run_slots", possible_cpus() * SLOTS_PER_CPU)
+            self.object.set_max_entries("run_slots", possible_cpus() * SLOTS_PER_CPU + SPARE_SLOTS)
             self.object.set_constant("cgroup_source", cgroup_source)
             self.object.load()
             self._map_arrays()
+            self._exempt_ourselves()
             for program in self.object.programs:
                 self.object.attach(program)
         except BaseException:
@@ -73,6 +75,13 @@ class Store:
     def grace_period(self) -> None:
         """Wait until no program runs any more that ran when this was called."""
         grace_period()
+
+    def _exempt_ourselves(self) -> None:
+        """No rule binds the agent: it would be the first to be stopped by a rule against BPF."""
+        with Object(object_path("agent")) as agent:
+            agent.share_maps(self.object)
+            agent.load()
+            agent.run("remember_agent")
 
     def new_generation(self) -> None:
         """What processes are known by has changed: their bits are computed anew when they are next wanted."""

@@ -17,17 +17,33 @@ from lictor.model.hook import (
     LsmBody,
     TracepointBody,
 )
-from lictor.policy.plan import Hook, Plan, Read, Source
+from lictor.policy.plan import ActionKind, Hook, Plan, Read, Source
 from lictor.track.processes import Tracker
 from lictor.track.values import Arguments
-from lictor.wire.hooks import MONITORED, NEVER_RETURNED, READ_AGAIN, RETURNED, HookRecord
+from lictor.wire.hooks import (
+    DECIDED,
+    EXEMPT,
+    MONITORED,
+    NEVER_RETURNED,
+    READ_AGAIN,
+    RETURNED,
+    SUSPENDED,
+    HookRecord,
+    Match,
+)
 
 _KEPT = 4096  # groups of removed policies, whose last records may still be on their way
 _ACTIONS = {
     1: KprobeAction.POST, 3: KprobeAction.SIGKILL, 5: KprobeAction.OVERRIDE, 9: KprobeAction.NO_POST,
-    10: KprobeAction.SIGNAL,
+    10: KprobeAction.SIGNAL, 13: KprobeAction.NOTIFY_ENFORCER, 14: KprobeAction.CLEANUP_ENFORCER_NOTIFICATION,
 }  # fmt: skip
-_FLAGS = ((READ_AGAIN, HookFlag.READ_AGAIN), (NEVER_RETURNED, HookFlag.NEVER_RETURNED), (MONITORED, HookFlag.MONITORED))
+_FLAGS = (
+    (READ_AGAIN, HookFlag.READ_AGAIN),
+    (NEVER_RETURNED, HookFlag.NEVER_RETURNED),
+    (MONITORED, HookFlag.MONITORED),
+    (EXEMPT, HookFlag.EXEMPT),
+    (SUSPENDED, HookFlag.SUSPENDED),
+)
 
 
 @dataclass(slots=True)
@@ -46,6 +62,11 @@ class GroupMeta:
         self.returned = next((read for read in reads if read.source is Source.RETURN), None)
         self.data = [read for read in reads if read.source in (Source.CURRENT_TASK, Source.REGISTER)]
         self.args = [read for read in reads if read is not self.returned and read not in self.data]
+
+    @property
+    def plain(self) -> bool:
+        """Whether there is nothing to say of the policy but its name."""
+        return not self.plan.namespace and not self.plan.labels
 
 
 class HookCatalog:
@@ -89,7 +110,31 @@ class HookTracker:
             self.unknown_groups += 1
             return None
         process, parent = self._tracker.forms_of(record.tgid, record.ktime)
-        return HookEvent(record.time, process, parent, record.tid, self._body(meta, record), _extra(meta, record))
+        return HookEvent(record.time, process, parent, record.tid, self._body(meta, record), self._extra(meta, record))
+
+    def _extra(self, meta: GroupMeta, record: HookRecord) -> HookExtra:
+        flags = tuple(name for bit, name in _FLAGS if record.flags & bit)
+        label, denied = _label(meta, record.selector), _denied(meta, record)
+        if not flags and not label and not denied and not record.matches and meta.plain:
+            return NO_EXTRA
+        others = [one for one in record.matches if (one.instance, one.group) != (record.instance, record.group)]
+        return HookExtra(
+            policy_namespace=meta.plan.namespace,
+            policy_labels=dict(meta.plan.labels),
+            selector=label,
+            flags=flags,
+            denied_by=denied,
+            decided_by=next((self._named(one) for one in others if one.decided), ""),
+            also_matched=tuple(self._named(one) for one in others),
+        )
+
+    def _named(self, match: Match) -> str:
+        """`policy`, or `policy/label of its selector`."""
+        meta = self._catalog.get(match.instance, match.group)
+        if meta is None:
+            return ""
+        label = _label(meta, match.selector)
+        return f"{meta.plan.name}/{label}" if label else meta.plan.name
 
     def _body(self, meta: GroupMeta, record: HookRecord) -> HookBody:
         hook, name = meta.hook, meta.plan.name
@@ -138,12 +183,18 @@ class HookTracker:
         return tuple(found)
 
 
-def _extra(meta: GroupMeta, record: HookRecord) -> HookExtra:
-    flags = tuple(name for bit, name in _FLAGS if record.flags & bit)
+def _label(meta: GroupMeta, selector: int) -> str:
     rules = meta.hook.rules
-    label = rules[record.selector].label if record.selector < len(rules) else ""
-    if not flags and not label and not meta.plan.namespace and not meta.plan.labels:
-        return NO_EXTRA
-    return HookExtra(
-        policy_namespace=meta.plan.namespace, policy_labels=dict(meta.plan.labels), selector=label, flags=flags
-    )
+    return rules[selector].label if selector < len(rules) else ""
+
+
+def _denied(meta: GroupMeta, record: HookRecord) -> str:
+    """How the call was stopped, if it was this policy's doing."""
+    if record.flags & (MONITORED | EXEMPT) or meta.hook.enforcement is None or meta.hook.enforcement.method is None:
+        return ""
+    rules = meta.hook.rules
+    if record.selector >= len(rules) or not any(
+        action.kind is ActionKind.OVERRIDE for action in rules[record.selector].actions
+    ):
+        return ""
+    return meta.hook.enforcement.method.value if not record.matches or record.flags & DECIDED else ""

@@ -15,7 +15,7 @@ from lictor.model import arguments as model
 from lictor.model.process import Capabilities, Namespace, ProcessCredentials, UserNamespace
 from lictor.policy.plan import Read
 from lictor.track import text
-from lictor.wire.hooks import FLAG_DELETED, FLAG_ERROR, FLAG_TRUNCATED, FLAG_UNREACHABLE, Field
+from lictor.wire.hooks import FLAG_ERROR, FLAG_TRUNCATED, FLAG_UNREACHABLE, Field
 from lictor.wire.records import RecordError
 from lictor.wire.values import Address, ValueDecoder
 
@@ -102,8 +102,6 @@ def _path(field: Field) -> tuple[str, str, str]:
     """Path, flags and permission."""
     flags = []
     path = text.path_text(field.data)
-    if field.flags & FLAG_DELETED:
-        path += " (deleted)"
     if field.flags & FLAG_UNREACHABLE:
         flags.append("unreachable")
     if field.flags & FLAG_TRUNCATED:

@@ -9,7 +9,8 @@ from lictor.wire.layout import compile_layout
 from lictor.wire.records import RecordError
 
 FLAG_ERROR, FLAG_TRUNCATED, FLAG_UNREACHABLE, FLAG_DELETED, FLAG_READ_AGAIN, FLAG_CHAINED = 1, 2, 4, 8, 16, 32
-RETURNED, NEVER_RETURNED, READ_AGAIN, MONITORED = 1, 2, 4, 8
+RETURNED, NEVER_RETURNED, READ_AGAIN, MONITORED, EXEMPT, SUSPENDED, DECIDED = 1, 2, 4, 8, 16, 32, 64
+_MATCHES = 0xFF  # not a slot: SLOT_MATCHES
 SLOTS = 16
 _FIXED = (
     "time", "key_ktime", "key_tgid", "tid", "hook", "policy", "instance", "group", "selector", "flags", "action",
@@ -30,8 +31,19 @@ class Field(NamedTuple):
     data: bytes
 
 
+class Match(NamedTuple):
+    """One of several policies that matched in the same run. `decided`: its denial is the answer."""
+
+    instance: int
+    group: int
+    selector: int
+    decided: int
+
+
 class HookRecord(NamedTuple):
-    """struct hook_record. `values` by the hook's slot; the last one of a slot is in force."""
+    """struct hook_record. `values` by the hook's slot; the last one of a slot is in force.
+
+    `matches`: all of this run, if there were several on a hook that enforces, this one among them."""
 
     time: int
     ktime: int
@@ -46,6 +58,7 @@ class HookRecord(NamedTuple):
     action: int
     return_action: int
     values: dict[int, Field]
+    matches: tuple[Match, ...] = ()
 
 
 class KeptMatch(NamedTuple):
@@ -89,6 +102,7 @@ class HookDecoder:
         self._call_key = compile_layout(btf, "call_key", ("thread", "frame", "hook"))
         self._kept = compile_layout(btf, "kept_call", _KEPT)
         self._match = compile_layout(btf, "kept_match", KeptMatch._fields)
+        self._other = compile_layout(btf, "match_value", Match._fields)
 
     def decode(self, batch: bytes, at: int, size: int) -> HookRecord:
         """Raises RecordError for what is no whole record."""
@@ -98,7 +112,14 @@ class HookDecoder:
         begin = at + self._fixed.size
         if begin + length != at + size:
             raise RecordError(f"a hook record of {size} bytes with {length} bytes of fields")
-        return HookRecord._make((*fixed, self._fields(batch, begin, begin + length)))
+        values = self._fields(batch, begin, begin + length)
+        matches = values.pop(_MATCHES, None)
+        return HookRecord._make((*fixed, values, self._matches(matches.data) if matches is not None else ()))
+
+    def _matches(self, data: bytes) -> tuple[Match, ...]:
+        if len(data) % self._other.size:
+            raise RecordError(f"matches of {len(data)} bytes, {self._other.size} each")
+        return tuple(Match._make(one) for one in self._other.iter_unpack(data))
 
     def piece(self, batch: bytes, at: int, size: int) -> Piece:
         """Raises RecordError for what is no whole piece."""
@@ -116,7 +137,7 @@ class HookDecoder:
                 raise RecordError("a field's head is cut short")
             slot, kind, flags, length, extra = self._field.unpack_from(batch, at)
             begin = at + head
-            if slot >= SLOTS or length > end - begin:
+            if (slot >= SLOTS and slot != _MATCHES) or length > end - begin:
                 raise RecordError(f"a field of {length} bytes in slot {slot} with {end - begin} bytes left")
             found[slot] = Field(kind, flags, extra, batch[begin : begin + length])
             at = begin + (length + 7 & ~7)

@@ -2,7 +2,7 @@
 /*
  * flip GOOD BAD SECRET COUNT: one thread turns a path from GOOD to BAD and back, the other opens what it finds there.
  * The two differ in one letter: every open finds one or the other.
- * Ends with 42 if what it opened held the secret, even once.
+ * Ends with 42 as soon as what it opened held the secret.
  */
 #include <fcntl.h>
 #include <pthread.h>
@@ -33,7 +33,6 @@ int main(int count, char **words)
 {
 	char found[64];
 	pthread_t turner;
-	int got = 0;
 
 	if (count != 5)
 		return 2;
@@ -53,10 +52,11 @@ int main(int count, char **words)
 			continue;
 		ssize_t len = read(file, found, sizeof(found));
 
-		got |= len == (ssize_t)strlen(words[3]) && !memcmp(found, words[3], len);
+		if (len == (ssize_t)strlen(words[3]) && !memcmp(found, words[3], len))
+			_exit(42);
 		close(file);
 	}
 	done = 1;
 	pthread_join(turner, 0);
-	return got ? 42 : 0;
+	return 0;
 }

@@ -52,7 +52,7 @@ def _option(draft: Draft, option: document.Option) -> None:
     elif known and option.value not in known:
         at = option.at("value")
         draft.problems.add("bad-value", at, f"`{option.value[:60]}` is not known here", expected=one_of(known))
-    elif option.name == "sleepable-preload-size" and not option.value.isdecimal():
+    elif option.name in ("sleepable-preload-size", "denials-per-minute") and not option.value.isdecimal():
         draft.problems.add("bad-value", option.at("value"), f"`{option.value[:60]}` is no number", expected="bytes")
     else:
         draft.options[option.name] = option.value

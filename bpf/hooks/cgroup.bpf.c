@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Network operations where there is no LSM: programs of the root cgroup, loaded once per attach type, since they have no
+ * cookie. They present what they see as the arguments of the LSM hook that they stand in for: a struct socket, a struct
+ * sockaddr; or family, type and protocol of a socket that is made.
+ */
+#include "kernel.h"
+#include "engine/engine.h"
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";
+
+const volatile u32 hook_id = 0;
+
+/* Contexts of the programs (include/uapi/linux/bpf.h), up to the last member that is used here. */
+struct bpf_sock {
+	u32 bound_dev_if;
+	u32 family;
+	u32 type;
+	u32 protocol;
+};
+
+struct bpf_sock_addr {
+	u32 user_family;
+	u32 user_ip4;
+	u32 user_ip6[4];
+	u32 user_port;
+	u32 family;
+	u32 type;
+	u32 protocol;
+	u32 msg_src_ip4;
+	u32 msg_src_ip6[4];
+	struct bpf_sock *sk __attribute__((aligned(8)));
+};
+
+#define ALLOW 1
+#define DENY 0
+
+struct socket_address4 {
+	u16 family;
+	__be16 port;
+	u32 address;
+};
+
+struct socket_address6 {
+	u16 family;
+	__be16 port;
+	u32 flow;
+	u32 address[4];
+};
+
+static __always_inline int verdict_of(s32 verdict)
+{
+	if (!verdict)
+		return ALLOW;
+	bpf_set_retval(answer(verdict));
+	return DENY;
+}
+
+/* The struct socket of a socket as programs of cgroups have it: a pointer that may not be computed with, but stored. */
+static __always_inline void put_socket(struct scratch *s, struct bpf_sock *sk)
+{
+	u64 address;
+
+	*(volatile u64 *)&s->args[0] = (u64)sk;
+	address = *(volatile u64 *)&s->args[0];
+	s->args[0] = (u64)BPF_CORE_READ((struct sock *)address, sk_socket);
+}
+
+static __always_inline struct scratch *begin(u32 *slot)
+{
+	*slot = claim_slot();
+	return begin_run(*slot, hook_id);
+}
+
+static __always_inline int run_address4(struct bpf_sock_addr *ctx)
+{
+	struct socket_address4 *address;
+	struct scratch *s;
+	u32 slot;
+
+	if (!hook_applies(hook_id))
+		return ALLOW;
+	s = begin(&slot);
+	if (!s)
+		return verdict_of(without_slot(hook_id));
+	put_socket(s, ctx->sk);
+	address = (struct socket_address4 *)s->address;
+	address->family = AF_INET;
+	address->port = ctx->user_port;
+	address->address = ctx->user_ip4;
+	s->args[1] = (u64)address;
+	s->args[2] = 16;
+	return verdict_of(run_entry(slot, s));
+}
+
+static __always_inline int run_address6(struct bpf_sock_addr *ctx)
+{
+	struct socket_address6 *address;
+	struct scratch *s;
+	u32 slot;
+
+	if (!hook_applies(hook_id))
+		return ALLOW;
+	s = begin(&slot);
+	if (!s)
+		return verdict_of(without_slot(hook_id));
+	put_socket(s, ctx->sk);
+	address = (struct socket_address6 *)s->address;
+	address->family = AF_INET6;
+	address->port = ctx->user_port;
+	address->flow = 0;
+	address->address[0] = ctx->user_ip6[0];
+	address->address[1] = ctx->user_ip6[1];
+	address->address[2] = ctx->user_ip6[2];
+	address->address[3] = ctx->user_ip6[3];
+	s->args[1] = (u64)address;
+	s->args[2] = 28;
+	return verdict_of(run_entry(slot, s));
+}
+
+SEC("cgroup/connect4")
+int hook_connect4(struct bpf_sock_addr *ctx)
+{
+	return run_address4(ctx);
+}
+
+SEC("cgroup/connect6")
+int hook_connect6(struct bpf_sock_addr *ctx)
+{
+	return run_address6(ctx);
+}
+
+SEC("cgroup/sendmsg4")
+int hook_sendmsg4(struct bpf_sock_addr *ctx)
+{
+	return run_address4(ctx);
+}
+
+SEC("cgroup/sendmsg6")
+int hook_sendmsg6(struct bpf_sock_addr *ctx)
+{
+	return run_address6(ctx);
+}
+
+SEC("cgroup/bind4")
+int hook_bind4(struct bpf_sock_addr *ctx)
+{
+	return run_address4(ctx);
+}
+
+SEC("cgroup/bind6")
+int hook_bind6(struct bpf_sock_addr *ctx)
+{
+	return run_address6(ctx);
+}
+
+SEC("cgroup/sock_create")
+int hook_sock_create(struct bpf_sock *ctx)
+{
+	struct scratch *s;
+	u32 slot;
+
+	if (!hook_applies(hook_id))
+		return ALLOW;
+	s = begin(&slot);
+	if (!s)
+		return verdict_of(without_slot(hook_id));
+	s->args[0] = ctx->family;
+	s->args[1] = ctx->type;
+	s->args[2] = ctx->protocol;
+	s->args[3] = 0;
+	return verdict_of(run_entry(slot, s));
+}

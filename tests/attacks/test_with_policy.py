@@ -1,0 +1,108 @@
+"""Every attack under its policy. In monitor mode it succeeds, and is counted; in enforce mode its effect is absent, and
+the events name the policy and the selector. Known ways around a policy are tried too: they still work."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+import pytest
+from engine import Bench
+
+from attacks import arena
+from attacks.attacker import Attacker, Report
+from attacks.row import Attack, Outcome
+from lictor.host import features
+from lictor.host.gather import gather
+from lictor.model.hook import HookEvent, KprobeAction
+from lictor.policy.compile import compile_policy
+from lictor.policy.machine import Machine
+from lictor.policy.plan import Guarantee, Mode, Plan
+
+_ENFORCED = (KprobeAction.OVERRIDE, KprobeAction.SIGKILL)
+_PROMISES = (Guarantee.PREVENTED, Guarantee.KILLED_BEFORE_RETURN)
+
+
+@pytest.fixture(scope="module")
+def bench(own_cgroup: str) -> Iterator[Bench]:
+    made = Bench(own_cgroup)
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def machine() -> Machine:
+    return Machine(gather(features.abilities))
+
+
+@dataclass(frozen=True)
+class Found:
+    """What came of an attack under a policy: its report, what the selectors counted, and the events."""
+
+    report: Report
+    matches: int
+    monitored: int
+    events: list[HookEvent]
+
+
+def plan_of(attack: Attack, machine: Machine) -> Plan:
+    compiled = compile_policy(attack.policy_file.read_bytes(), attack.policy, machine)
+    assert compiled.plan is not None, compiled.diagnostics
+    return compiled.plan
+
+
+def under(plan: Plan, attacker: Attacker, bench: Bench) -> Found:
+    """Let an attacker loose; what is counted before is not this one's."""
+
+    def counted() -> tuple[int, int]:
+        rows = bench.engine.statistics(plan.namespace, plan.name)
+        return sum(row.matches for row in rows), sum(row.monitored for row in rows)
+
+    bench.read()
+    bench.events.clear()
+    before = counted()
+    report = attacker.strike()
+    after = counted()
+    bench.read()
+    return Found(report, after[0] - before[0], after[1] - before[1], list(bench.events))
+
+
+def test_it_is_seen_and_stopped(
+    attack: Attack, bench: Bench, machine: Machine, programs: Path, repetitions: int
+) -> None:
+    plan = msgspec.structs.replace(plan_of(attack, machine), mode=Mode.MONITOR)
+    first, second = (arena.attacker(attack, programs, repetitions) for _ in range(2))
+    with bench.policy(plan):
+        monitored = under(plan, first, bench)
+        bench.engine.set_mode(plan.namespace, plan.name, Mode.ENFORCE)
+        enforced = under(plan, second, bench)
+    print(f"{attack.name}: {enforced.report.effects} of {enforced.report.attempts}, {enforced.matches} matches")
+    assert_seen(attack, monitored)
+    if attack.outcome is Outcome.DETOUR:
+        assert enforced.report.effects == enforced.report.attempts
+    else:
+        assert_named(plan, enforced)
+    if attack.outcome is Outcome.STOPPED:
+        assert enforced.report.effects == 0
+        assert enforced.matches >= enforced.report.attempts or attack.name.startswith("open with a path")
+        assert {hook.enforcement.guarantee for hook in plan.hooks if hook.enforcement is not None} <= set(_PROMISES)
+
+
+def assert_seen(attack: Attack, found: Found) -> None:
+    """In monitor mode everything happens, is counted, and is told as such."""
+    assert found.report.effects == found.report.attempts
+    assert all("monitored" in event.extra.flags for event in found.events)
+    if attack.outcome is Outcome.STOPPED:
+        assert found.monitored >= found.report.effects
+
+
+def assert_named(plan: Plan, found: Found) -> None:
+    """In enforce mode every match acted, and has an event that names policy and selector."""
+    assert found.monitored == 0
+    assert len(found.events) == found.matches
+    for event in found.events:
+        assert event.body.policy_name == plan.name  # type: ignore[attr-defined]
+        assert event.body.action in _ENFORCED  # type: ignore[attr-defined]
+        assert event.extra.selector

@@ -359,11 +359,11 @@ def test_mode_for_a_while_is_shown_as_such(manager: Manager) -> None:
     run(manager.add(KILLING, "grpc"))
     run(manager.configure("kill", "", "grpc", mode=Mode.MONITOR))
     run(manager.configure("kill", "", "grpc", mode=Mode.ENFORCE, seconds=600))
-    (found,) = manager.list()
+    (found,) = run(manager.list())
     assert found.mode is Mode.ENFORCE
     assert found.info.startswith("mode enforce for 59")
     run(manager.configure("kill", "", "grpc", enable=False))
-    (found,) = manager.list()
+    (found,) = run(manager.list())
     assert found.mode is Mode.MONITOR
     with pytest.raises(LictorError, match="not in force"):
         run(manager.configure("kill", "", "grpc", mode=Mode.ENFORCE, seconds=600))
@@ -372,5 +372,5 @@ def test_mode_for_a_while_is_shown_as_such(manager: Manager) -> None:
 def test_suspended_policy_says_so(manager: Manager, kernel: Kernel) -> None:
     run(manager.add(KILLING, "grpc"))
     kernel.suspended = True
-    (found,) = manager.list()
+    (found,) = run(manager.list())
     assert found.info.startswith("suspended: ")

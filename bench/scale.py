@@ -82,7 +82,7 @@ def measure(machine: Machine, kind: AttachKind, spec: str) -> dict[str, float]:
     assert {attach.kind for hook in one.hooks for attach in hook.attaches} == {kind}
     sensor = ProcessSensor(Sizes(1 << 20, 4 << 20))
     sensor.start()
-    engine = open_engine(sensor.object, sensor.hierarchy.source)
+    engine = open_engine(sensor.object, sensor.hierarchy)
     try:
         marks = [time.monotonic()]
         for policy in (one, two):

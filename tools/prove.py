@@ -40,7 +40,7 @@ DECODERS = tuple(f"tests/unit/test_{name}.py" for name in ("records", "sequence"
 
 def _attacks(kernel: str, *words: str) -> tuple[str, ...]:
     """1,000 attempts at everything that policies forbid, by 4 threads on busy CPUs."""
-    inside = ("env", f"LICTOR_ATTACKED_KERNEL={kernel}", "LICTOR_ATTACKS=1000", "LICTOR_BUSY=1")
+    inside = ("env", f"ATTACKED_KERNEL={kernel}", "ATTACK_REPETITIONS=1000", "ATTACK_UNDER_LOAD=1")
     suite = (PY, "-B", "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/attacks")
     return (PY, "tools/vm.py", "run", "--kernel", kernel, "--timeout", "7200", *words, "--", *inside, *suite)
 

@@ -1,5 +1,5 @@
 """Where attacks happen. Everything is attacked in VMs only, where `tests/vm/test_attacks.py` runs this folder with
-$LICTOR_ATTACKED_KERNEL set; here, what stays in a network namespace and a cgroup of its own. Programs of the attacks
+$ATTACKED_KERNEL set; here, what stays in a network namespace and a cgroup of its own. Programs of the attacks
 are built beforehand for VMs, where compiling takes long.
 """
 
@@ -16,7 +16,7 @@ from attacks import arena
 from attacks.table import ATTACKS
 from lictor.host.cgroups import find_hierarchy
 
-HERE = os.environ.get("LICTOR_ATTACKED_KERNEL", "")
+HERE = os.environ.get("ATTACKED_KERNEL", "")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -28,13 +28,13 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 @pytest.fixture(scope="session", autouse=True)
 def load() -> Iterator[None]:
     """Busy CPUs, for proofs."""
-    with arena.busy() if "LICTOR_BUSY" in os.environ else contextlib.nullcontext():
+    with arena.busy() if "ATTACK_UNDER_LOAD" in os.environ else contextlib.nullcontext():
         yield
 
 
 @pytest.fixture(scope="session")
 def repetitions() -> int:
-    return int(os.environ.get("LICTOR_ATTACKS", "50"))
+    return int(os.environ.get("ATTACK_REPETITIONS", "50"))
 
 
 @pytest.fixture(scope="session")
@@ -57,5 +57,5 @@ def own_cgroup() -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    given = os.environ.get("LICTOR_ATTACK_PROGRAMS")
+    given = os.environ.get("ATTACK_PROGRAMS")
     return arena.build(Path(given) if given else tmp_path_factory.mktemp("programs"))

@@ -13,7 +13,7 @@ from conftest import LICTOR, RunningAgent
 from attacks.row import LIBRARY
 from lictor.kernel import leftovers
 
-pytestmark = pytest.mark.skipif("LICTOR_ATTACKED_KERNEL" not in os.environ, reason="it would end agents of others")
+pytestmark = pytest.mark.skipif("ATTACKED_KERNEL" not in os.environ, reason="it would end agents of others")
 
 
 def detach(*options: str) -> subprocess.CompletedProcess[str]:

@@ -15,11 +15,12 @@ OWN = sorted(path.name for path in Path(os.environ.get("LICTOR_TEST_KERNELS", "/
 PREEMPTED = ("--smp", "1", "--append", "preempt=full")
 
 
-@pytest.mark.parametrize("words", [(), PREEMPTED], ids=["", "preempt=full"])
-@pytest.mark.parametrize("kernel", ["6.1", "6.12", *OWN])
+@pytest.mark.parametrize(
+    ("kernel", "words"), [*((kernel, ()) for kernel in ("6.1", "6.12", *OWN)), ("6.12", PREEMPTED)]
+)
 def test_attacks(kernel: str, words: tuple[str, ...]) -> None:
     programs = arena.build(ROOT / "build" / "attacks")
-    inner = ["env", f"LICTOR_ATTACKED_KERNEL={kernel}", f"LICTOR_ATTACK_PROGRAMS={programs}"]
+    inner = ["env", f"ATTACKED_KERNEL={kernel}", f"ATTACK_PROGRAMS={programs}"]
     inner += [sys.executable, "-B", "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/attacks"]
     command = [sys.executable, "tools/vm.py", "run", "--kernel", kernel, "--timeout", "900", *words, "--", *inner]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)

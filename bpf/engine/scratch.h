@@ -53,9 +53,9 @@ struct scratch {
 	u32 pad;
 	u64 stack[STACK_ROOM];
 	u8 address[32]; /* a struct sockaddr, where the program was not given one */
-	s32 verdict;  /* what the hook answers: the first denial's error */
-	u32 decider;  /* its group */
-	u32 withheld; /* flags of the match at hand */
+	s32 verdict;    /* what the hook answers: the first denial's error */
+	u32 decider;    /* its group */
+	u32 withheld;   /* flags of the match at hand */
 	u32 matched;
 	struct match_value match[KEPT_MATCHES]; /* of this run, to be told at its end */
 	u32 match_flags[KEPT_MATCHES];

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* Run once by the agent itself: who it is, seen as the hooks will see it, whatever namespaces and file systems it has. */
+/* Run once by the agent itself: who it is, seen as the hooks will see it, whatever namespaces and file systems it has.
+ */
 #include "kernel.h"
 #include "engine/maps.h"
 

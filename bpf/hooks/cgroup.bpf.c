@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Network operations where there is no LSM: programs of the root cgroup, loaded once per attach type, since they have no
- * cookie. They present what they see as the arguments of the LSM hook that they stand in for: a struct socket, a struct
- * sockaddr; or family, type and protocol of a socket that is made.
+ * Network operations where there is no LSM: programs of the root cgroup, loaded once per attach type, since they have
+ * no cookie. They present what they see as the arguments of the LSM hook that they stand in for: a struct socket, a
+ * struct sockaddr; or family, type and protocol of a socket that is made.
  */
 #include "kernel.h"
 #include "engine/engine.h"

@@ -111,7 +111,7 @@ enum action_bits {
 	ACT_POST = 1,
 	ACT_SIGNAL = 2,
 	ACT_DENY = 4,
-	ACT_NOTIFY = 8,	  /* leaves word for the enforcer */
+	ACT_NOTIFY = 8,   /* leaves word for the enforcer */
 	ACT_CLEANUP = 16, /* takes it back */
 };
 
@@ -345,7 +345,7 @@ struct call_key {
 
 enum match_flag {
 	MATCH_UNDECIDED = 1, /* user memory was not there: the group is tried again from this selector on */
-	/* Others are flags of the record: why an enforcing action was not carried out. */
+	                     /* Others are flags of the record: why an enforcing action was not carried out. */
 };
 
 struct kept_match {
@@ -380,14 +380,14 @@ struct policy_state {
 	u64 lost;     /* records that found no room in the ring */
 	u64 unjoined; /* matches whose return was not seen, or not kept */
 	u64 failed_reads;
-	u64 until;     /* boot time from which `after` stands for `mode`; 0: never */
-	u32 after;     /* enum policy_mode */
-	u32 limit;     /* denials per minute that suspend it, 0: none */
-	u64 minute;    /* that `denials` are of */
+	u64 until;  /* boot time from which `after` stands for `mode`; 0: never */
+	u32 after;  /* enum policy_mode */
+	u32 limit;  /* denials per minute that suspend it, 0: none */
+	u64 minute; /* that `denials` are of */
 	u32 denials;
-	u32 suspended; /* its enforcing actions are not carried out until user space says so */
+	u32 suspended;   /* its enforcing actions are not carried out until user space says so */
 	u64 overwritten; /* notes for the enforcer that another one replaced */
-	u64 unused;	 /* that found no room, or that nothing acted on */
+	u64 unused;      /* that found no room, or that nothing acted on */
 };
 
 enum policy_mode { MODE_ENFORCE = 0, MODE_MONITOR, MODE_MONITOR_ONLY };

@@ -22,7 +22,7 @@ def test_attacks(kernel: str, words: tuple[str, ...]) -> None:
     programs = arena.build(ROOT / "build" / "attacks")
     inner = ["env", f"ATTACKED_KERNEL={kernel}", f"ATTACK_PROGRAMS={programs}"]
     inner += [sys.executable, "-B", "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/attacks"]
-    command = [sys.executable, "tools/vm.py", "run", "--kernel", kernel, "--timeout", "900", *words, "--", *inner]
+    command = [sys.executable, "tools/vm.py", "run", "--kernel", kernel, "--timeout", "1800", *words, "--", *inner]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, f"under {kernel}:\n{done.stdout[-8000:]}\n{done.stderr[-4000:]}"
     assert " passed" in done.stdout

@@ -16,7 +16,7 @@ OWN = sorted(path.name for path in Path(os.environ.get("LICTOR_TEST_KERNELS", "/
 @pytest.mark.parametrize("kernel", ["6.1", "6.12", *OWN])
 def test_kernel_suite(kernel: str) -> None:
     inner = [sys.executable, "-B", "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/kernel"]
-    command = [sys.executable, "tools/vm.py", "run", "--kernel", kernel, "--timeout", "900", "--", *inner]
+    command = [sys.executable, "tools/vm.py", "run", "--kernel", kernel, "--timeout", "1800", "--", *inner]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, f"under {kernel}:\n{done.stdout[-8000:]}\n{done.stderr[-4000:]}"
     assert " passed" in done.stdout

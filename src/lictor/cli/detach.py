@@ -13,7 +13,10 @@ from lictor.errors import LictorError
 _PATIENCE_S = 30
 
 
-@click.command(help="Remove everything of Lictor from the kernel, also after a crash.")
+@click.command(
+    help="Remove everything of Lictor from the kernel, also after a crash.\n\n\b\nExamples:\n  lictor detach\n"
+    "  lictor detach --stop-agent"
+)
 @click.option("--stop-agent", is_flag=True, help="End an agent that still runs; without it, such an agent is named.")
 def command(stop_agent: bool) -> None:
     from lictor.kernel import leftovers

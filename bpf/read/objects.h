@@ -141,12 +141,13 @@ static __always_inline void read_perf_event(struct scratch *s, u32 n, u64 raw)
 		return;
 	}
 	value->config = BPF_CORE_READ(event, attr.config);
-	value->offset = BPF_CORE_READ(event, attr.config2);
 	/* Of a kprobe, config1 is the function's name in the process's memory; of other events it is any number. */
 	bpf_probe_read_kernel(&kind, 7, BPF_CORE_READ(event, pmu, name));
-	if (kind == NAME_OF_KPROBES)
+	if (kind == NAME_OF_KPROBES) {
+		value->offset = BPF_CORE_READ(event, attr.config2);
 		bpf_probe_read_user_str(value->function, sizeof(value->function),
 		                        (void *)BPF_CORE_READ(event, attr.config1));
+	}
 	close_field(s, sizeof(*value));
 }
 

@@ -318,7 +318,7 @@ ROWS = [
         "perf_event, a count of the kernel's own",
         on("security_perf_event_alloc", "index: 0, type: perf_event"),
         lambda _: open_event(PERF_SOFTWARE, PAGE_FAULTS, 12345, 678),
-        told([{"perf_event_arg": {"KprobeFunc": None, "Type": "PERF_TYPE_SOFTWARE", "Config": str(PAGE_FAULTS), "ProbeOffset": None}}]),
+        told([{"perf_event_arg": {"KprobeFunc": None, "ProbeOffset": None, "Config": str(PAGE_FAULTS)}}]),
         *BY_KPROBE,
     ),
     Row(

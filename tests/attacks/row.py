@@ -51,6 +51,7 @@ class Attack:
     prepare: Prepare
     kernels: tuple[str, ...] = ALL_KERNELS
     outcome: Outcome = Outcome.STOPPED
+    promised: bool = True  # False: other system calls do the same, so that the rule on this one promises less
     cost: int = 1
     host: bool = False
 

@@ -1,4 +1,4 @@
-"""Where attacks happen. Everything is attacked in VMs only, where `tests/vm/test_attacks.py` runs this folder with
+"""Where attacks happen. Everything is attacked in VMs only, where `make prove` runs this folder with
 $ATTACKED_KERNEL set; here, what stays in a network namespace and a cgroup of its own. Programs of the attacks
 are built beforehand for VMs, where compiling takes long.
 """

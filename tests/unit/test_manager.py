@@ -23,7 +23,7 @@ from lictor.host.facts import HostFacts
 from lictor.policy.compile import Compiled, compile_policy
 from lictor.policy.machine import Machine
 from lictor.policy.plan import Mode, Plan
-from lictor.sensors.policies import EnforcementState
+from lictor.sensors.modes import EnforcementState
 
 FACTS = Path(__file__).parents[1] / "golden" / "facts" / "6.12-debian.xz"
 

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from lictor.policy.compile import Compiled
     from lictor.policy.machine import Machine
     from lictor.policy.plan import Mode, Plan
-    from lictor.sensors.policies import EnforcementState, PolicyEngine, SelectorStats
+    from lictor.sensors.modes import EnforcementState
+    from lictor.sensors.policies import PolicyEngine, SelectorStats
 
 
 class Policies:

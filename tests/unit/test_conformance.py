@@ -81,6 +81,17 @@ class Stranger:
         self.connection.initiate_connection()
         self.flush()
 
+    @classmethod
+    def settled(cls, path: str, window: int) -> Stranger:
+        """One whose window the server knows before the first stream."""
+        found = cls(path)
+        found.connection.update_settings({h2.settings.SettingCodes.INITIAL_WINDOW_SIZE: window})
+        found.flush()
+        while found.connection.local_settings.initial_window_size != window:
+            found.connection.receive_data(found.socket.recv(1 << 16))
+        found.flush()
+        return found
+
     def flush(self) -> None:
         self.socket.sendall(self.connection.data_to_send())
 
@@ -282,6 +293,48 @@ def test_a_client_that_starts_to_read_is_told_what_it_missed(serving: Serving) -
     assert received + dropped == sent
     assert dropped > 0
     late.close()
+
+
+@pytest.mark.parametrize(("window", "count"), [(7, 20), (1000, 300), (20_000, 300), (1 << 20, 3000)])
+def test_windows_are_respected(serving: Serving, window: int, count: int) -> None:
+    """The client's own library refuses a frame that is too long or finds no window."""
+    client = Stranger.settled(serving.path, window)
+    stream = client.open(asked(f"{SERVICE}GetEvents"))
+    client.send(stream, framed(b""))
+    while not len(serving.server.listeners):
+        serving.in_loop(_pause())
+    serving.accept(*(ExecEvent(1, process(number), None) for number in range(count)))
+    pids: list[int] = []
+    buffer = b""
+    while len(pids) < count:
+        for event in client.connection.receive_data(client.socket.recv(1 << 16)):
+            if isinstance(event, h2.events.DataReceived):
+                assert len(event.data or b"") <= window
+                buffer += event.data or b""
+                client.connection.increment_flow_control_window(event.flow_controlled_length or 0)
+                client.connection.increment_flow_control_window(event.flow_controlled_length or 0, stream)
+        client.flush()
+        found, buffer = _messages(buffer)
+        pids += [message.process_exec.process.pid.value for message in found]
+    assert pids == list(range(count))
+    client.close()
+    serving.in_loop(serving.server.listeners.gone())
+
+
+def test_streams_that_are_reset_while_the_server_waits_to_send(serving: Serving) -> None:
+    client = Stranger.settled(serving.path, 10)
+    streams = [client.open(asked(f"{SERVICE}GetEvents")) for _ in range(20)]
+    for stream in streams:
+        client.send(stream, framed(b""))
+    while len(serving.server.listeners) < len(streams):
+        serving.in_loop(_pause())
+    serving.accept(*(ExecEvent(1, process(number), None) for number in range(50)))
+    for stream in streams:
+        client.connection.increment_flow_control_window(10, stream)
+        client.connection.reset_stream(stream)
+    client.flush()
+    serving.in_loop(serving.server.listeners.gone())
+    client.close()
 
 
 def _messages(buffer: bytes) -> tuple[list[events_pb2.GetEventsResponse], bytes]:

@@ -11,20 +11,22 @@ from lictor.api.prune import pruned
 from lictor.model.event import Event
 from lictor.pipeline.aggregate import Aggregator
 from lictor.pipeline.fields import FieldFilters
+from lictor.pipeline.filters import everything
 from lictor.pipeline.view import View
 
 QUEUE_EVENTS = 10_000
 QUEUE_BYTES = 16 << 20
 ALL_QUEUES_BYTES = 256 << 20  # shared by the clients, when they are many
 LONG_FRAME = 16 << 10  # such frames have half of the bytes; beyond it a brief form stands in
-_FRAMES_PER_WRITE = 50
+_EVENTS_AT_ONCE = 100  # whose frames exist at the same time
+_FRAMES_PER_WRITE = 100
 
 
 class Listener:
     """One client's queue of ready-made gRPC frames. What finds no room is counted in `dropped`, and told in turn."""
 
     def __init__(self, view: View, loss: Callable[[int], bytes]) -> None:
-        self.wanted = view.wanted
+        self.wanted = None if view.wanted is everything else view.wanted
         self.fields = view.fields
         self.aggregator: Aggregator | None = None
         self._loss = loss
@@ -43,6 +45,15 @@ class Listener:
 
     def put(self, frame: bytes) -> None:
         """Queue a frame, or count it."""
+        held = self._held + len(frame)
+        if self._untold or len(frame) > LONG_FRAME or held > self.room or len(self._frames) >= QUEUE_EVENTS:
+            self._put_if_room(frame)
+        else:
+            self._frames.append(frame)
+            self._held = held
+            self._ready.set()
+
+    def _put_if_room(self, frame: bytes) -> None:
         if not self.takes(frame):
             self.dropped += 1
             self._untold += 1
@@ -131,19 +142,24 @@ class Listeners:
     def accept(self, events: Sequence[Event]) -> None:
         if not self._all:
             return
-        for event in events:
-            frames = _Frames(self._encode, event)
+        for start in range(0, len(events), _EVENTS_AT_ONCE):
+            frames = _Frames(self._encode, events[start : start + _EVENTS_AT_ONCE])
             for listener in self._all:
-                if not listener.wanted(event):
-                    continue
                 if listener.aggregator is None:
-                    frames.put(listener)
+                    frames.put_wanted(listener)
                 else:
-                    listener.aggregator.put(event)
+                    self._aggregate(listener, frames.events)
+
+    def _aggregate(self, listener: Listener, events: Sequence[Event]) -> None:
+        assert listener.aggregator is not None
+        for event in events:
+            if listener.wanted is None or listener.wanted(event):
+                listener.aggregator.put(event)
 
     def _give(self, listener: Listener, events: Sequence[Event]) -> None:
-        for event in events:
-            _Frames(self._encode, event).put(listener)
+        frames = _Frames(self._encode, events)
+        for number in range(len(events)):
+            frames.put(number, listener)
 
     def close(self) -> None:
         for listener in self._all:
@@ -155,31 +171,46 @@ class Listeners:
 
 
 class _Frames:
-    """The frames of one event: for readers of all of it, and for each set of field filters, made when first asked."""
+    """The frames of some events: of all of each, and for each set of field filters, made when first asked."""
 
-    __slots__ = ("_brief", "_encode", "_event", "_made", "_whole")
-
-    def __init__(self, encode: Callable[[Event], bytes], event: Event) -> None:
+    def __init__(self, encode: Callable[[Event], bytes], events: Sequence[Event]) -> None:
         self._encode = encode
-        self._event = event
-        self._whole = b""
-        self._brief = b""
-        self._made: dict[object, bytes] = {}
+        self.events = events
+        self._whole = [b""] * len(events)
+        self._brief: dict[int, bytes] = {}
+        self._made: dict[tuple[int, object], bytes] = {}
 
-    def put(self, listener: Listener) -> None:
-        framed = self._for(listener.fields)
+    def put_wanted(self, listener: Listener) -> None:
+        """Give a listener what it wants of them. The loop is what every event pays for each client."""
+        wanted, put, whole, encode = listener.wanted, listener.put, self._whole, self._encode
+        simple = listener.fields is None
+        for number, event in enumerate(self.events):
+            if wanted is not None and not wanted(event):
+                continue
+            framed = whole[number]
+            if not framed:
+                framed = whole[number] = frame(encode(event))
+            if simple and len(framed) <= LONG_FRAME:
+                put(framed)
+            else:
+                self.put(number, listener)
+
+    def put(self, number: int, listener: Listener) -> None:
+        framed = self._for(number, listener.fields)
         if len(framed) > LONG_FRAME and not listener.takes(framed):
-            self._brief = self._brief or frame(self._encode(self._event.brief()))
-            framed = _without(self._brief, listener.fields, self._event)
+            event = self.events[number]
+            brief = self._brief[number] = self._brief.get(number) or frame(self._encode(event.brief()))
+            framed = _without(brief, listener.fields, event)
         listener.put(framed)
 
-    def _for(self, fields: FieldFilters | None) -> bytes:
-        whole = self._whole = self._whole or frame(self._encode(self._event))
+    def _for(self, number: int, fields: FieldFilters | None) -> bytes:
+        whole = self._whole[number] = self._whole[number] or frame(self._encode(self.events[number]))
         if fields is None:
             return whole
-        found = self._made.get(fields.key)
+        key = number, fields.key
+        found = self._made.get(key)
         if found is None:
-            found = self._made[fields.key] = _without(whole, fields, self._event)
+            found = self._made[key] = _without(whole, fields, self.events[number])
         return found
 
 
@@ -191,6 +222,9 @@ def _without(framed: bytes, fields: FieldFilters | None, event: Event) -> bytes:
 FRAME_HEAD = 5
 
 
+_head = struct.Struct(">BI").pack
+
+
 def frame(message: bytes) -> bytes:
     """A message as it stands in a gRPC stream: not compressed, length, bytes."""
-    return struct.pack(">BI", 0, len(message)) + message
+    return _head(0, len(message)) + message

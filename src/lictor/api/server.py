@@ -18,7 +18,7 @@ from grpclib.exceptions import GRPCError
 from grpclib.server import Server, Stream
 
 from lictor import log
-from lictor.api import access, address, agent, calls, filters, standard
+from lictor.api import access, address, agent, calls, filters, sending, standard
 from lictor.api.access import Access, Right
 from lictor.api.calls import Run
 from lictor.api.listeners import Listener, Listeners
@@ -219,7 +219,5 @@ def _right(name: str) -> Right:
 
 
 async def _stream_frames(stream: Stream[Any, Any], listener: Listener) -> None:
-    # Many messages go out in one write: below grpclib's message by message, which costs several times as much.
-    raw = stream._stream
     while piece := await listener.take():
-        await raw.send_data(piece)
+        await sending.send(stream, piece)

@@ -8,11 +8,10 @@ costs three times as much.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import cache, lru_cache
 from keyword import iskeyword
-from operator import attrgetter
 from typing import Any
 
 import msgspec
@@ -25,6 +24,7 @@ _MASK64 = (1 << 64) - 1
 LENGTH_DELIMITED = 2
 Write = Callable[[Any], bytes]
 _KEPT, _KEPT_LENGTH = 4096, 512
+_SHARED = 1024
 _LONG = frozenset({BytesArg, TruncatedBytesArg})  # too long to be looked up
 
 
@@ -79,48 +79,50 @@ def encoder(descriptor: Descriptor) -> Write:
         kind = value.__class__
         write = known.get(kind)
         if write is None:
-            write = known[kind] = _of_class(kind, descriptor)
+            write = known[kind] = of_class(kind, descriptor)
         return write(value)
 
     return run
 
 
-def _of_class(kind: Any, descriptor: Descriptor) -> Write:
+def of_class(kind: Any, descriptor: Descriptor) -> Write:
+    """Encodes values of one class."""
     fields = [field for field in descriptor.fields if hasattr(kind, _attribute(field.name))]
     varies = getattr(kind, "varies", None)
     if varies is None:
-        return _of_fields(fields)
+        return _compiled(fields)
     # The order of fields on the wire is free: those that most events share are one piece, made once.
-    own = _of_fields([field for field in fields if _attribute(field.name) in varies])
-    same = [field for field in fields if _attribute(field.name) not in varies]
-    key = _getter(same)
-    shared: Callable[..., bytes] = lru_cache(maxsize=1024)(_of_values(same))
-    return lambda value: own(value) + shared(key(value))
+    own = [field for field in fields if _attribute(field.name) in varies]
+    return _compiled(own, [field for field in fields if _attribute(field.name) not in varies])
 
 
-def _of_fields(fields: list[FieldDescriptor]) -> Write:
-    write, values = _of_values(fields), _getter(fields)
-    return lambda value: write(values(value))
+def _compiled(fields: list[FieldDescriptor], shared: Sequence[FieldDescriptor] = ()) -> Write:
+    """A function made of one statement per field: a loop over them would cost more than what it does.
 
-
-def _getter(fields: list[FieldDescriptor]) -> Callable[[Any], tuple[Any, ...]]:
-    """The values of some fields."""
-    names = [_attribute(field.name) for field in fields]
-    return attrgetter(*names) if len(names) > 1 else lambda value: tuple(getattr(value, name) for name in names)
-
-
-def _of_values(fields: list[FieldDescriptor]) -> Callable[[tuple[Any, ...]], bytes]:
-    """Presence means: the field can be told from one that is not set, so that 0 is a value like any other."""
-    rows = [(field.has_presence and not _is_time(field), _writer(field)) for field in fields]
-
-    def run(values: tuple[Any, ...]) -> bytes:
-        found = b""
-        for got, (presence, write) in zip(values, rows, strict=True):
-            if got or (presence and got is not None):
-                found += write(got)
-        return found
-
-    return run
+    Presence means: the field can be told from one that is not set, so that 0 is a value like any other. The piece of
+    the `shared` fields is kept by their values.
+    """
+    known: dict[str, Any] = {}
+    lines = ["def write(value):", "    found = b''"]
+    if shared:
+        known["kept"], known["make"] = {}, _compiled(list(shared))
+        key = ", ".join(f"value.{_attribute(field.name)}" for field in shared)
+        lines += [
+            f"    found = kept.get(key := ({key},))",
+            "    if found is None:",
+            f"        if len(kept) >= {_SHARED}: kept.clear()",
+            "        found = kept[key] = make(value)",
+        ]
+    for number, field in enumerate(fields):
+        present = " is not None" if field.has_presence and not _is_time(field) else ""
+        known[f"w{number}"] = _writer(field)
+        lines += [
+            f"    got = value.{_attribute(field.name)}",
+            f"    if got{present}: found += w{number}(got)",
+        ]
+    exec("\n".join([*lines, "    return found"]), known)
+    write: Write = known["write"]
+    return write
 
 
 def _attribute(name: str) -> str:
@@ -140,7 +142,7 @@ def _writer(field: FieldDescriptor) -> Write:
         head = tag(field.number)
         piece: Write = lambda value: delimited(head, payload(value))  # noqa: E731
         if field.message_type is not None and field.message_type.full_name == "tetragon.KprobeArgument":
-            piece = _kept(piece)
+            return _all_kept(piece) if field.is_repeated else _kept(piece)
         return (lambda values: b"".join(map(piece, values))) if field.is_repeated else piece
     number = _number(field)
     if field.is_repeated:
@@ -153,23 +155,29 @@ def _writer(field: FieldDescriptor) -> Write:
     return lambda value: head + varint(number(value))
 
 
-def _kept(write: Write) -> Write:
+class _Kept(dict[Any, bytes]):
     """Hooks report the same files, sockets and numbers again and again: short arguments are kept for a while."""
-    kept: dict[Any, bytes] = {}
 
-    def piece(value: Any) -> bytes:
-        if value.__class__ in _LONG:
-            return write(value)
-        found = kept.get(value)
-        if found is None:
-            found = write(value)
-            if len(found) <= _KEPT_LENGTH:
-                if len(kept) >= _KEPT:
-                    kept.clear()
-                kept[value] = found
+    def __init__(self, write: Write) -> None:
+        self._write = write
+
+    def __missing__(self, value: Any) -> bytes:
+        found = self._write(value)
+        if len(found) <= _KEPT_LENGTH:
+            if len(self) >= _KEPT:
+                self.clear()
+            self[value] = found
         return found
 
-    return piece
+
+def _kept(write: Write) -> Write:
+    kept = _Kept(write)
+    return lambda value: write(value) if value.__class__ in _LONG else kept[value]
+
+
+def _all_kept(write: Write) -> Callable[[Sequence[Any]], bytes]:
+    kept = _Kept(write)
+    return lambda values: b"".join([write(one) if one.__class__ in _LONG else kept[one] for one in values])
 
 
 def _payload(field: FieldDescriptor) -> Write | None:

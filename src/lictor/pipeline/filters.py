@@ -69,6 +69,10 @@ class EventFilter:
     namespace_regex: tuple[str, ...] = ()
 
 
+def everything(_event: Event) -> bool:
+    return True
+
+
 def no_expressions(_text: str) -> Predicate:
     """For readers who have no compiler of CEL."""
     raise LictorError("cel_expression is not available here", "filter by it in the agent")
@@ -84,7 +88,7 @@ def compile_filters(
     allowed = [_compile(one, expressions) for one in allow]
     denied = [_compile(one, expressions) for one in deny]
     if not allowed and not denied:
-        return lambda _event: True
+        return everything
 
     def wanted(event: Event) -> bool:
         if isinstance(event, LossEvent):

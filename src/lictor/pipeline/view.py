@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from lictor.model.event import Event
 from lictor.pipeline.aggregate import ROOM, WINDOW_S
 from lictor.pipeline.fields import FieldFilters
-from lictor.pipeline.filters import Predicate
+from lictor.pipeline.filters import Predicate, everything
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,12 +17,8 @@ class Aggregation:
     room: int = ROOM
 
 
-def _everything(_event: Event) -> bool:
-    return True
-
-
 @dataclass(frozen=True, slots=True)
 class View:
-    wanted: Predicate = _everything
+    wanted: Predicate = everything
     fields: FieldFilters | None = None
     aggregation: Aggregation | None = None

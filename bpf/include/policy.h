@@ -65,6 +65,7 @@ enum engine_flag {
 	ENGINE_FORK_SENSITIVE = 1, /* a predicate looks at the pid or at the parent, or is handed down to children */
 	ENGINE_PATHS = 2,          /* a predicate looks at the executable */
 	ENGINE_PARENT_PATHS = 4,
+	ENGINE_WORKLOADS = 8, /* a predicate looks at the cgroup */
 };
 
 enum hook_flag {
@@ -438,8 +439,11 @@ enum predicate_kind {
 	PREDICATE_PARENT_BINARY,
 	PREDICATE_PID,
 	PREDICATE_NAMESPACE_PID,
-	PREDICATE_WORKLOAD,
+	PREDICATE_WORKLOAD, /* the process's workload, bits of enum workload, is one of the set's numbers */
 };
+
+/* What the names of its cgroups make of a process; 0: it is the host's. */
+enum workload { WORKLOAD_POD = 1, WORKLOAD_CONTAINER = 2 };
 
 struct predicate {
 	u8 kind;
@@ -460,6 +464,9 @@ struct conjunction {
 	u16 term[CONJUNCTION_TERMS];
 	u32 pad;
 };
+
+/* In a generation: computed for another cgroup than the process is in now. */
+#define SCOPE_MOVED (1U << 31)
 
 struct scope_entry {
 	u64 start; /* task_struct.start_boottime: whose it is */

@@ -13,6 +13,18 @@ struct path_walk {
 	u64 mount; /* struct mount, the one around the vfsmount */
 	u64 root_dentry;
 	u64 root_mount;
+	/* Of `mount`, read once when the walk comes to it; in the order of struct mount. */
+	u64 mount_parent;
+	u64 mount_point;
+	u64 mount_root;
+	/* Of the dentry at hand, in the order of struct dentry. */
+	u64 hash_next;
+	u64 hash_before; /* 0: it is in no hash of names, and if it has a parent it was deleted */
+	u64 parent;
+	u32 name_hash;
+	u32 name_len;
+	u64 name;
+	u64 inode;
 	u64 node;  /* struct kernfs_node of a cgroup walk */
 	u32 at;    /* the path is path[at..PATH_ROOM) */
 	u32 state; /* enum walk_state */

@@ -177,7 +177,7 @@ __noinline int read_executable(u32 slot)
 	s->exec.nlink = inode->i_nlink;
 	s->exec.mode = inode->i_mode;
 	s->exec.dev = inode->i_sb->s_dev;
-	start_walk(s, task, file->f_path.mnt, file->f_path.dentry);
+	start_walk_here(s, file->f_path.mnt, file->f_path.dentry);
 	state = resolve_path(slot);
 	if (is_deleted(file->f_path.dentry))
 		s->exec.exec_flags |= EXEC_PATH_DELETED;
@@ -199,7 +199,7 @@ __noinline int read_cwd(u32 slot)
 
 	if (!s)
 		return 0;
-	start_walk(s, task, fs->pwd.mnt, fs->pwd.dentry);
+	start_walk_here(s, fs->pwd.mnt, fs->pwd.dentry);
 	state = resolve_path(slot);
 	if (is_deleted(fs->pwd.dentry))
 		s->exec.exec_flags |= EXEC_CWD_DELETED;

@@ -36,15 +36,14 @@ static __always_inline struct file *file_of(u8 type, u64 raw)
 /* Finds mount and dentry of a value. False: it has none. */
 static __always_inline bool start_at(struct scratch *s, u8 type, u64 raw)
 {
-	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
 	struct path path = {};
 
 	if (type == TYPE_DENTRY) {
 		/* Within its own file system: no mount is known. */
 		s->walk.dentry = raw;
-		s->walk.mount = 0;
 		s->walk.root_dentry = 0;
 		s->walk.root_mount = 0;
+		enter_mount(s, 0);
 		return raw;
 	}
 	if (type == TYPE_PATH)
@@ -53,7 +52,7 @@ static __always_inline bool start_at(struct scratch *s, u8 type, u64 raw)
 		BPF_CORE_READ_INTO(&path, file_of(type, raw), f_path);
 	if (!path.dentry || !path.mnt)
 		return false;
-	start_walk(s, task, path.mnt, path.dentry);
+	start_walk_here(s, path.mnt, path.dentry);
 	return true;
 }
 
@@ -63,17 +62,18 @@ static __always_inline bool start_at(struct scratch *s, u8 type, u64 raw)
 static __always_inline void read_file_value(u32 slot, struct scratch *s, u32 n, u8 type, u64 raw)
 {
 	struct field *field;
-	struct dentry *dentry;
+	struct inode *inode;
 	u32 state, at, len;
 
 	if (!start_at(s, type, raw)) {
 		failed_field(s, open_field(s, n, type), type == TYPE_FD ? EBADF : EFAULT);
 		return;
 	}
-	dentry = (struct dentry *)s->walk.dentry;
+	read_leaf(s, (struct dentry *)s->walk.dentry);
 	field = open_field(s, n, type);
-	field->extra = BPF_CORE_READ(dentry, d_inode, i_mode);
-	if (is_deleted(dentry))
+	inode = (struct inode *)s->walk.inode;
+	field->extra = BPF_CORE_READ(inode, i_mode);
+	if (s->walk.parent != s->walk.dentry && !s->walk.hash_before)
 		field->flags |= FIELD_DELETED;
 	state = resolve_path(slot);
 	if (state == WALK_UNREACHABLE)

@@ -35,45 +35,86 @@ static __always_inline void prepend_name(struct scratch *s, const void *name, u3
 	s->walk.at = at;
 }
 
+/* Members that lie side by side, as those below do on every kernel so far, are one read. */
+#define FOLLOWS(shape, next, member, size) \
+	(bpf_core_field_offset(shape, next) == bpf_core_field_offset(shape, member) + (size))
+
+/* Reads parent and name of a dentry. */
+static __always_inline void read_dentry(struct scratch *s, struct dentry *dentry)
+{
+	if (FOLLOWS(struct dentry, d_name, d_parent, 8)) {
+		bpf_core_read(&s->walk.parent, 24, &dentry->d_parent);
+		return;
+	}
+	s->walk.parent = (u64)BPF_CORE_READ(dentry, d_parent);
+	s->walk.name_len = BPF_CORE_READ(dentry, d_name.len);
+	s->walk.name = (u64)BPF_CORE_READ(dentry, d_name.name);
+}
+
+/* The same with its inode, and whether it is in a hash of names. */
+static __always_inline void read_leaf(struct scratch *s, struct dentry *dentry)
+{
+	if (FOLLOWS(struct dentry, d_parent, d_hash, 16) && FOLLOWS(struct dentry, d_name, d_hash, 24) &&
+	    FOLLOWS(struct dentry, d_inode, d_hash, 40)) {
+		bpf_core_read(&s->walk.hash_next, 48, &dentry->d_hash);
+		return;
+	}
+	read_dentry(s, dentry);
+	s->walk.hash_before = (u64)BPF_CORE_READ(dentry, d_hash.pprev);
+	s->walk.inode = (u64)BPF_CORE_READ(dentry, d_inode);
+}
+
+/* Puts the walk into a mount, 0: none is known. */
+static __always_inline void enter_mount(struct scratch *s, u64 address)
+{
+	struct mount *mount = (struct mount *)address;
+
+	s->walk.mount = address;
+	if (FOLLOWS(struct mount, mnt_mountpoint, mnt_parent, 8) &&
+	    FOLLOWS(struct mount, mnt.mnt_root, mnt_parent, 16)) {
+		/* What cannot be read is 0. */
+		bpf_core_read(&s->walk.mount_parent, 24, &mount->mnt_parent);
+		return;
+	}
+	s->walk.mount_parent = (u64)BPF_CORE_READ(mount, mnt_parent);
+	s->walk.mount_point = (u64)BPF_CORE_READ(mount, mnt_mountpoint);
+	s->walk.mount_root = (u64)BPF_CORE_READ(mount, mnt.mnt_root);
+}
+
 static long walk_up(u32 index, u32 *slot)
 {
 	struct scratch *s = scratch_at(*slot);
-	struct dentry *dentry, *parent;
-	struct mount *mount, *above;
-	struct qstr name = {};
+	u64 dentry, mount;
 
 	if (!s)
 		return 1;
-	dentry = (struct dentry *)s->walk.dentry;
-	mount = (struct mount *)s->walk.mount;
-	if (s->walk.dentry == s->walk.root_dentry && s->walk.mount == s->walk.root_mount) {
+	dentry = s->walk.dentry;
+	mount = s->walk.mount;
+	if (dentry == s->walk.root_dentry && mount == s->walk.root_mount) {
 		s->walk.state = WALK_AT_ROOT;
 		return 1;
 	}
-	if (dentry == BPF_CORE_READ(mount, mnt.mnt_root)) {
-		above = BPF_CORE_READ(mount, mnt_parent);
-		if (above == mount) {
+	if (dentry == s->walk.mount_root) {
+		if (s->walk.mount_parent == mount) {
 			s->walk.state = WALK_UNREACHABLE;
 			return 1;
 		}
-		s->walk.dentry = (u64)BPF_CORE_READ(mount, mnt_mountpoint);
-		s->walk.mount = (u64)above;
+		s->walk.dentry = s->walk.mount_point;
+		enter_mount(s, s->walk.mount_parent);
 		return 0;
 	}
-	parent = BPF_CORE_READ(dentry, d_parent);
-	if (parent == dentry && !mount) {
+	read_dentry(s, (struct dentry *)dentry);
+	if (s->walk.parent == dentry && !mount) {
 		s->walk.state = WALK_AT_ROOT;
 		return 1;
 	}
-	BPF_CORE_READ_INTO(&name, dentry, d_name);
-	if (parent == dentry) {
+	prepend_name(s, (void *)s->walk.name, s->walk.name_len);
+	if (s->walk.parent == dentry) {
 		/* In no tree: a memfd and the like still has a name. */
-		prepend_name(s, name.name, name.len);
 		s->walk.state = WALK_UNREACHABLE;
 		return 1;
 	}
-	prepend_name(s, name.name, name.len);
-	s->walk.dentry = (u64)parent;
+	s->walk.dentry = s->walk.parent;
 	return s->walk.state != WALK_GOING;
 }
 
@@ -95,9 +136,20 @@ static __always_inline void start_walk(struct scratch *s, struct task_struct *ta
 
 	BPF_CORE_READ_INTO(&root, task, fs, root);
 	s->walk.dentry = (u64)dentry;
-	s->walk.mount = mount_of(mnt);
 	s->walk.root_dentry = (u64)root.dentry;
 	s->walk.root_mount = mount_of(root.mnt);
+	enter_mount(s, mount_of(mnt));
+}
+
+/* The same to the root of the current task, which need not be copied to be looked at. */
+static __always_inline void start_walk_here(struct scratch *s, struct vfsmount *mnt, struct dentry *dentry)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+
+	s->walk.dentry = (u64)dentry;
+	s->walk.root_dentry = (u64)task->fs->root.dentry;
+	s->walk.root_mount = mount_of(task->fs->root.mnt);
+	enter_mount(s, mount_of(mnt));
 }
 
 /* Walks from the position in s->walk to its root. Leaves the path in s->path[walk.at..PATH_ROOM). */
@@ -119,14 +171,6 @@ __noinline int resolve_path(u32 slot)
 	return s->walk.state;
 }
 
-/* NULL above the root of a hierarchy. */
-static __always_inline struct kernfs_node *parent_node(struct kernfs_node *node)
-{
-	if (bpf_core_field_exists(((struct kernfs_node___rcu_parent *)0)->__parent))
-		return BPF_CORE_READ((struct kernfs_node___rcu_parent *)node, __parent);
-	return BPF_CORE_READ((struct kernfs_node___parent *)node, parent);
-}
-
 static long cgroup_up(u32 index, u32 *slot)
 {
 	struct scratch *s = scratch_at(*slot);
@@ -137,7 +181,10 @@ static long cgroup_up(u32 index, u32 *slot)
 	if (!s)
 		return 1;
 	node = (struct kernfs_node *)s->walk.node;
-	parent = parent_node(node);
+	if (bpf_core_field_exists(((struct kernfs_node___rcu_parent *)0)->__parent))
+		parent = BPF_CORE_READ((struct kernfs_node___rcu_parent *)node, __parent);
+	else
+		parent = BPF_CORE_READ((struct kernfs_node___parent *)node, parent);
 	if (!parent) {
 		s->walk.state = WALK_AT_ROOT;
 		return 1;

@@ -235,7 +235,7 @@ static __always_inline int compare_value(u32 slot, struct scratch *s, u32 id, st
 		return holds < 0 ? 0 : holds != !!(f->flags & FILTER_NEGATED);
 	}
 	s->undecided = 0;
-	read_value(slot, f->slot);
+	want_value(slot, s, f->slot);
 	if (f->op == OP_CAPABILITIES_GAINED)
 		read_value(slot, f->slot2);
 	if (s->undecided)

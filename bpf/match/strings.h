@@ -120,8 +120,30 @@ static __always_inline u32 find_part(u32 slot, u32 set, u32 at, u32 len, u32 at_
 	return 0;
 }
 
+/* 8 bits of the first `count` bytes of a word. The same in Python: sensors/sets.py. */
+static __always_inline u32 first_hash(u64 word, u32 count)
+{
+	if (count < 8)
+		word &= (1ULL << (8 * count)) - 1;
+	return word * HASH_FIRST >> 56;
+}
+
+/*
+ * find_part for prefixes and postfixes. Most texts have no member at all, and most of those show it by their first or
+ * last bytes: looked at before anything is hashed. The text is followed by room to read a word from anywhere in it.
+ */
 __noinline u32 look_up_part(u32 slot, u32 set, u32 at, u32 len, u32 at_end)
 {
+	struct operand_set *info = sets_at(set);
+	struct scratch *s = scratch_at(slot);
+	u32 count, hash;
+
+	if (!info || !s || len < info->least)
+		return 0;
+	count = info->least < 8 ? info->least : 8;
+	hash = first_hash(*(u64 *)&s->data[masked(at_end ? at + len - count : at, 2 * DATA_ROOM)], count);
+	if (!(info->starts[hash / 64 & 3] >> hash % 64 & 1))
+		return 0;
 	return find_part(slot, set, at, len, at_end);
 }
 

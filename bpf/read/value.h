@@ -206,7 +206,7 @@ __noinline int read_text_slot(u32 slot, u32 n, u32 element, u64 raw)
 	return 0;
 }
 
-/* Reads a slot of the hook at hand, unless it was read before. */
+/* Reads a slot of the hook at hand, unless it was read before. `want_value` is the same with less ado. */
 __noinline int read_value(u32 slot, u32 n)
 {
 	struct scratch *s = scratch_at(slot);
@@ -271,6 +271,14 @@ __noinline int read_value(u32 slot, u32 n)
 		}
 	}
 	return 0;
+}
+
+static __always_inline void want_value(u32 slot, struct scratch *s, u32 n)
+{
+	u32 bit = 1U << masked(n, MAX_VALUES);
+
+	if (!(s->read & bit) || s->absent & bit)
+		read_value(slot, n);
 }
 
 #endif

@@ -13,6 +13,8 @@ _MEMBER, _MARK = 1, 2  # enum string_mark
 _SIGN = 1 << 63
 _MASK = (1 << 64) - 1
 _ONE = struct.pack("<I", 1)
+_WORD = 8  # bytes
+_HASH = 0x9E3779B97F4A7C15  # HASH_FIRST in bpf/match/strings.h
 
 
 @dataclass(slots=True)
@@ -69,8 +71,7 @@ class Sets:
                 texts = [text.lower() for text in texts]
             self._fill_texts(found, kind, texts)
             least = min(map(len, texts), default=0)
-            for text in texts:
-                starts |= 1 << text[0] if text else 0
+            starts = starts_of(kind, texts, least)
         words = [starts >> 64 * n & _MASK for n in range(4)]
         packed = store.shapes.pack("operand_set", 0, found.first, found.count, least, *words)
         store.arrays["sets"].write(found.number, packed)
@@ -121,6 +122,19 @@ class Sets:
                 found.first, found.count
             )
         store.free["sets"].give(found.number)
+
+
+def starts_of(kind: SetKind, texts: list[bytes], least: int) -> int:
+    """256 bits by which most texts are told to have no member (`starts` of struct operand_set)."""
+    count = min(least, _WORD)
+    found = 0
+    for text in texts:
+        if kind in (SetKind.PREFIXES, SetKind.POSTFIXES):
+            word = text[:count] if kind is SetKind.PREFIXES else text[len(text) - count :]
+            found |= 1 << ((int.from_bytes(word, "little") * _HASH & _MASK) >> 56)
+        elif text:
+            found |= 1 << text[0]
+    return found
 
 
 def search_marks(texts: list[bytes], lengths: list[int], at_end: bool) -> dict[bytes, int]:

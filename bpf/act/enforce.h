@@ -35,12 +35,13 @@ static __always_inline bool is_agent(void)
 }
 
 /* Counts what a trial period allows; true: it was too much, and the policy is suspended. */
-static __always_inline bool is_too_much(struct policy_state *p, u64 now)
+static __always_inline bool is_too_much(struct scratch *s, struct policy_state *p)
 {
-	u64 minute = now / MINUTE_NS;
+	u64 minute;
 
 	if (!p->limit)
 		return false;
+	minute = now_of(s) / MINUTE_NS;
 	if (p->minute != minute) {
 		p->minute = minute;
 		p->denials = 0;
@@ -54,7 +55,7 @@ static __always_inline bool is_too_much(struct policy_state *p, u64 now)
 /* Why enforcing actions are not carried out, as flags of the record; 0: they are. */
 static __always_inline u32 why_not(struct scratch *s, struct policy_state *p)
 {
-	u32 mode = p->until && s->now >= p->until ? p->after : p->mode;
+	u32 mode = p->until && now_of(s) >= p->until ? p->after : p->mode;
 
 	if (mode != MODE_ENFORCE)
 		return HOOK_MONITORED;
@@ -62,7 +63,7 @@ static __always_inline u32 why_not(struct scratch *s, struct policy_state *p)
 		return HOOK_MONITORED | HOOK_SUSPENDED;
 	if (is_agent())
 		return HOOK_EXEMPT;
-	return is_too_much(p, s->now) ? HOOK_MONITORED | HOOK_SUSPENDED : 0;
+	return is_too_much(s, p) ? HOOK_MONITORED | HOOK_SUSPENDED : 0;
 }
 
 /* Leaves word for the enforcer, which acts on another function of the same call. */

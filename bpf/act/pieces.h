@@ -27,7 +27,7 @@ static long send_piece(u32 index, struct piece_job *job)
 
 	if (!s || !job->left)
 		return 1;
-	if (!begin_record(&head, sizeof(*piece), RECORD_PIECE, RING_BULK, s->now))
+	if (!begin_record(&head, sizeof(*piece), RECORD_PIECE, RING_BULK, now_of(s)))
 		return 1;
 	piece = bpf_ringbuf_reserve(&bulk_ring, sizeof(*piece), 0);
 	if (!piece) {
@@ -45,7 +45,7 @@ static long send_piece(u32 index, struct piece_job *job)
 	/* A page that is gone by now: the value ends there. */
 	job->failed = !!read_memory(piece->data, at_most(len, CHUNK_DATA), job->from);
 	piece->len = job->failed ? 0 : len;
-	bpf_ringbuf_submit(piece, wake_flags(RING_BULK, s->now));
+	bpf_ringbuf_submit(piece, wake_flags(RING_BULK, now_of(s)));
 	job->from += len;
 	job->offset += len;
 	job->left -= len;

@@ -89,8 +89,9 @@ static __always_inline bool is_limited(u32 slot, struct scratch *s, struct actio
 	key.low = s->hash_low;
 	key.high = s->hash_high;
 	last = bpf_map_lookup_elem(&rate_limits, &key);
-	if (last && s->now - *last < a->rate_ns)
+	if (last && now_of(s) - *last < a->rate_ns)
 		return true;
+	now_of(s);
 	bpf_map_update_elem(&rate_limits, &key, &s->now, BPF_ANY);
 	return false;
 }
@@ -103,11 +104,11 @@ static __always_inline void send_record(struct scratch *s, struct rule_group *g,
 
 	if (used > DATA_ROOM + FIELD_ROOM)
 		used = DATA_ROOM + FIELD_ROOM;
-	if (!begin_record(&s->record.header, sizeof(s->record) + used, RECORD_HOOK, RING_BULK, s->now))
+	if (!begin_record(&s->record.header, sizeof(s->record) + used, RECORD_HOOK, RING_BULK, now_of(s)))
 		return;
 	s->record.header.hook = s->hook;
 	s->record.header.policy = g->policy;
-	if (!bpf_ringbuf_output(&bulk_ring, &s->record, sizeof(s->record) + used, wake_flags(RING_BULK, s->now))) {
+	if (!bpf_ringbuf_output(&bulk_ring, &s->record, sizeof(s->record) + used, wake_flags(RING_BULK, now_of(s)))) {
 		__sync_fetch_and_add(&stats->posts, 1);
 		return;
 	}

@@ -17,6 +17,52 @@ static __always_inline void fill_call_key(struct call_key *key, u32 hook, u64 fr
 	key->pad = 0;
 }
 
+/*
+ * How many calls of a hook are kept, so that a return that nobody waits for looks at a number instead of a table.
+ *
+ * The count may be too high for a moment, never too low. A call is counted before it is put into the table, and counted
+ * out by whoever took it out: a deletion succeeds for one only, be it the return, the same thread's next call in the
+ * same place (whose predecessor never came back), or user space (src/lictor/sensors/calls.py). So each element is
+ * counted once in and once out, on whatever CPU. The return that looks for a call runs on the thread that kept it,
+ * after it: however it was moved between CPUs, it sees its own count. What another thread's call adds or takes does not
+ * matter to it, since its own is in the sum until its own is taken out. A call that was entered before there was a
+ * policy, or before this hook's program, is not in the table and need not be counted. A hook's number may be given to
+ * another hook while calls of the former are still in the table: the count is not reset then
+ * (src/lictor/sensors/hooks.py), so that those are counted out too.
+ */
+static __always_inline void count_waiting(struct hook_state *hook, s64 change)
+{
+	if (hook)
+		__sync_fetch_and_add(&hook->waiting, change);
+}
+
+/* Takes a call out of the table. */
+static __always_inline bool take_call(struct hook_state *hook, struct call_key *key)
+{
+	if (bpf_map_delete_elem(&kept_calls, key))
+		return false;
+	count_waiting(hook, -1);
+	return true;
+}
+
+/* Puts a call into the table. Gives 0, or why not. */
+static __always_inline long put_call(struct hook_state *hook, struct call_key *key, struct kept_call *kept)
+{
+	long failed;
+
+	count_waiting(hook, 1);
+	failed = bpf_map_update_elem(&kept_calls, key, kept, BPF_NOEXIST);
+	if (failed == -EEXIST) {
+		/* Of a call that never came back. Its element is not written over: it was counted for another. */
+		if (take_call(hook, key) && hook)
+			__sync_fetch_and_add(&hook->unjoined, 1);
+		failed = bpf_map_update_elem(&kept_calls, key, kept, BPF_NOEXIST);
+	}
+	if (failed)
+		count_waiting(hook, -1);
+	return failed;
+}
+
 /* Copies one field into the call that is kept. One that finds no room is told as too long. */
 static long keep_field(u32 n, u32 *slot)
 {
@@ -71,14 +117,14 @@ __noinline int keep_call(u32 slot)
 	fill_call_key(&key, s->hook, s->frame);
 	fill_key(&kept->key, task);
 	kept->start = task->start_boottime;
-	kept->time = s->now;
+	kept->time = now_of(s);
 	kept->mm = (u64)BPF_CORE_READ(task, mm);
 	for (u32 i = 0; i < 6; i++)
 		kept->args[i] = s->args[i];
 	kept->read = 0;
 	kept->used = 0;
 	bpf_loop(MAX_VALUES, keep_field, &slot, 0);
-	if (bpf_map_update_elem(&kept_calls, &key, kept, BPF_ANY))
+	if (put_call(hooks_at(s->hook), &key, kept))
 		bpf_loop(KEPT_MATCHES, lose_match, &slot, 0);
 	return 0;
 }
@@ -113,7 +159,7 @@ __noinline int restore_call(u32 slot)
 	s->kept.time = kept->time;
 	for (u32 i = 0; i < KEPT_MATCHES; i++)
 		s->kept.match[i] = kept->match[i];
-	bpf_map_delete_elem(&kept_calls, &key);
+	take_call(hooks_at(s->hook), &key);
 	return s->kept.count;
 }
 
@@ -164,6 +210,14 @@ static long finish_match(u32 n, u32 *slot)
 	return 0;
 }
 
+/* Whether a call of the hook is kept at all: the question that most returns end with. */
+static __always_inline bool somebody_waits(u32 id)
+{
+	struct hook_state *hook = hooks_at(id);
+
+	return hook && *(volatile u64 *)&hook->waiting;
+}
+
 static __always_inline void run_return(u32 id, u64 frame, u64 result)
 {
 	struct hook_state *hook = hooks_at(id);
@@ -172,16 +226,18 @@ static __always_inline void run_return(u32 id, u64 frame, u64 result)
 	struct scratch *s;
 	u32 slot;
 
+	if (!hook)
+		return;
 	fill_call_key(&key, id, frame);
 	kept = bpf_map_lookup_elem(&kept_calls, &key);
-	if (!kept || !hook)
+	if (!kept)
 		return;
 	slot = claim_slot();
 	s = scratch_at(slot);
 	if (slot == NO_SLOT || !s) {
 		__sync_fetch_and_add(&hook->scratch_busy, 1);
 		__sync_fetch_and_add(&hook->unjoined, kept->count);
-		bpf_map_delete_elem(&kept_calls, &key);
+		take_call(hook, &key);
 		return;
 	}
 	s->hook = id;
@@ -191,12 +247,11 @@ static __always_inline void run_return(u32 id, u64 frame, u64 result)
 	s->sent = 0;
 	s->absent = 0;
 	s->result = result;
+	s->now = 0;
 	s->undecided = 0;
 	s->read_again = 0;
 	if (restore_call(slot)) {
-		s->now = bpf_ktime_get_boot_ns();
-		if (hook->scoped)
-			load_scope(slot);
+		look_up_scope(slot, s, hook->scoped);
 		forget_failed(s, hook);
 		bpf_loop(s->kept.count, finish_match, &slot, 0);
 	}

@@ -17,6 +17,7 @@ static __always_inline struct scratch *begin_run(u32 slot, u32 id)
 		s->used = 0;
 		s->read = 0;
 		s->result = 0;
+		s->now = 0;
 		s->regs = 0;
 		s->sent = 0;
 		s->absent = 0;
@@ -48,8 +49,6 @@ static __always_inline s32 run_entry(u32 slot, struct scratch *s)
 	struct hook_state *hook = hooks_at(s->hook);
 	s32 verdict;
 
-	load_scope(slot);
-	s->now = bpf_ktime_get_boot_ns();
 	if (hook)
 		run_groups(slot, s, hook);
 	if (s->matched)

@@ -27,7 +27,9 @@ __noinline int filters_hold(u32 slot, u32 first, u32 count)
 
 static __always_inline bool in_scope(struct scratch *s, u32 bit)
 {
-	return bit == NO_BIT || s->scope.bits[masked(bit / WORD_BITS, SCOPE_WORDS)] >> (bit % WORD_BITS) & 1;
+	u32 word = masked(bit / WORD_BITS, SCOPE_WORDS);
+
+	return bit == NO_BIT || (s->scope.words >> word & 1 && s->scope.bits[word] >> (bit % WORD_BITS) & 1);
 }
 
 /* Keeps a match until the call returns. */
@@ -281,6 +283,28 @@ __noinline int find_common(u32 slot)
 	return 0;
 }
 
+/* The same where either has bits in the first word only, as most do. */
+static __always_inline void find_common_fast(u32 slot, struct scratch *s, struct hook_state *hook)
+{
+	if (s->scope.words != 1) {
+		find_common(slot);
+		return;
+	}
+	s->common[0] = *(volatile u64 *)&hook->mask[0] & s->scope.bits[0];
+	s->words = !!s->common[0];
+}
+
+/* Puts the bits of the process at hand into the slot, those that the hook asks for. */
+static __always_inline void look_up_scope(u32 slot, struct scratch *s, bool scoped)
+{
+	if (scoped) {
+		load_scope(slot);
+		return;
+	}
+	s->scope.words = 1;
+	s->scope.bits[0] = 1 << SCOPE_ALL;
+}
+
 /*
  * Runs the groups that apply to the process. The generation is looked at after the mask: whoever gives a bit to a hook
  * has turned it before. So bits that were computed under another one are computed anew, and a mask is never compared
@@ -289,11 +313,14 @@ __noinline int find_common(u32 slot)
 static __always_inline void run_groups(u32 slot, struct scratch *s, struct hook_state *hook)
 {
 	struct engine_state *state = engine_at(0);
+	bool scoped = *(volatile u32 *)&hook->scoped;
 	u32 tries;
 
+	look_up_scope(slot, s, scoped);
 	for (tries = 0; tries < MOST_TRIES; tries++) {
-		find_common(slot);
-		if (!hook->scoped || !state || s->scope.generation == state->generation)
+		find_common_fast(slot, s, hook);
+		barrier();
+		if (!scoped || !state || s->scope.generation == *(volatile u32 *)&state->generation)
 			break;
 		refresh_scope(slot, SCOPE_MEET);
 	}

@@ -45,6 +45,14 @@ POLICY_ARRAY(predicates, struct predicate, MAX_PREDICATES)
 POLICY_ARRAY(conjunctions, struct conjunction, MAX_CONJUNCTIONS)
 POLICY_ARRAY(syscall_hooks, u32, 2 * SYSCALLS) /* by number, those of the 32-bit ABI behind the others; 0: none */
 
+/* What most processes come to, ready to be compared (engine/scope.h). */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, SCOPE_CACHE);
+	__type(key, u32);
+	__type(value, struct scope_note);
+} scope_cache SEC(".maps");
+
 POLICY_HASH(set_numbers, struct number_key, u32, 1 << 17);
 POLICY_HASH(set_strings, struct string_key, u32, 1 << 17);
 POLICY_HASH(notes, u64, struct note, 32768);

@@ -13,7 +13,6 @@
 #include "match/sets.h"
 #include "read/path.h"
 #include "read/task.h"
-#include "read/workload.h"
 
 #define PARENT_PATH_AT 8192 /* in the data; the process's own path is at 0 */
 #define ANCESTORS 16
@@ -31,34 +30,107 @@ static __always_inline void set_bit_of(u64 *bits, u32 bit)
 	bits[masked(bit / WORD_BITS, SCOPE_WORDS)] |= 1ULL << (bit % WORD_BITS);
 }
 
-/* Whether a policy on the hook may apply to the current process: the cheap question that most runs end with. */
-__noinline int hook_applies(u32 id)
+static __always_inline struct scope_note *note_of(u32 tgid)
+{
+	u32 place = tgid & (SCOPE_CACHE - 1);
+
+	return bpf_map_lookup_elem(&scope_cache, &place);
+}
+
+/*
+ * The bits that a note has for a process under a generation, 0: it has none (bit 0 is set for every process).
+ *
+ * Nothing orders the four members, and another process that shares the place may write at the same time, on another CPU
+ * or on this one between two of the reads. The seal makes an answer of parts impossible: given bits of one process and
+ * a seal of another it matches neither's start. The same process writes the same bits under one generation, but for
+ * its exec, when no other thread of it runs.
+ */
+static __always_inline u64 noted_bits(u32 tgid, u64 start, u32 generation)
+{
+	volatile struct scope_note *note = note_of(tgid);
+	u64 bits;
+
+	if (!note)
+		return 0;
+	bits = note->bits;
+	if (note->tgid != tgid || note->generation != generation || note->seal != (bits * SCOPE_SEAL ^ start))
+		return 0;
+	return bits;
+}
+
+static __always_inline void write_note(u32 tgid, u64 bits, u64 start, u32 generation)
+{
+	volatile struct scope_note *note = note_of(tgid);
+
+	if (!note)
+		return;
+	note->bits = bits;
+	note->seal = bits * SCOPE_SEAL ^ start;
+	note->tgid = tgid;
+	note->generation = generation;
+}
+
+/* What is known of the current process is out of date, and it is met anew. */
+static __always_inline void forget_scope(u32 tgid)
+{
+	write_note(tgid, 0, 0, 0);
+	bpf_map_delete_elem(&scope_table, &tgid);
+}
+
+/* hook_applies for what the note does not answer. */
+__noinline int scope_applies(u32 id)
+{
+	struct hook_state *hook = hooks_at(id);
+	struct engine_state *state = engine_at(0);
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct scope_entry *entry;
+	u32 words, word, tgid = task->tgid, generation;
+	int applies = APPLIES_NOT;
+
+	if (!hook || !state)
+		return APPLIES_NOT;
+	generation = *(volatile u32 *)&state->generation;
+	entry = bpf_map_lookup_elem(&scope_table, &tgid);
+	if (!entry || entry->generation != generation || entry->start != task->group_leader->start_boottime)
+		return APPLIES_MAYBE;
+	if (entry->words == 1)
+		write_note(tgid, entry->bits[0], entry->start, generation);
+	words = hook->words & entry->words;
+	for (u32 i = 0; i < SCOPE_WORDS; i++) {
+		if (!words)
+			break;
+		word = masked(i, SCOPE_WORDS);
+		if (words & 1U << word && hook->mask[word] & entry->bits[word]) {
+			applies = APPLIES;
+			break;
+		}
+		words &= ~(1U << word);
+	}
+	barrier();
+	return *(volatile u32 *)&state->generation == generation ? applies : APPLIES_MAYBE;
+}
+
+/*
+ * Whether a policy on the hook may apply to the current process: the cheap question that most runs end with. The mask
+ * is read before the generation, as in run_groups: bits of that generation know of whatever the mask says.
+ */
+static __always_inline int hook_applies(u32 id)
 {
 	struct hook_state *hook = hooks_at(id);
 	struct engine_state *state = engine_at(0);
 	struct task_struct *task;
-	struct scope_entry *entry;
-	u32 words, word, tgid;
+	u64 mask, bits;
 
 	if (!hook || !state || !hook->words)
 		return APPLIES_NOT;
-	if (hook->mask[0] & 1 << SCOPE_ALL)
+	mask = *(volatile u64 *)&hook->mask[0];
+	if (mask & 1 << SCOPE_ALL)
 		return APPLIES;
 	task = bpf_get_current_task_btf();
-	tgid = task->tgid;
-	entry = bpf_map_lookup_elem(&scope_table, &tgid);
-	if (!entry || entry->generation != state->generation || entry->start != task->group_leader->start_boottime)
-		return APPLIES_MAYBE;
-	words = hook->words & entry->words;
-	for (u32 i = 0; i < SCOPE_WORDS; i++) {
-		if (!words)
-			return APPLIES_NOT;
-		word = masked(i, SCOPE_WORDS);
-		if (words & 1U << word && hook->mask[word] & entry->bits[word])
-			return APPLIES;
-		words &= ~(1U << word);
-	}
-	return APPLIES_NOT;
+	bits = noted_bits(task->tgid, task->group_leader->start_boottime, *(volatile u32 *)&state->generation);
+	if (bits)
+		return mask & bits ? APPLIES : APPLIES_NOT;
+	return scope_applies(id);
 }
 
 /* Puts the path of a task's executable into the data. Gives its length, 0 where there is none. */
@@ -115,9 +187,7 @@ static __always_inline bool predicate_holds(u32 slot, struct scratch *s, struct 
 	case PREDICATE_NAMESPACE_PID:
 		return number_in(p->set, s->nspid);
 	case PREDICATE_WORKLOAD:
-		if (s->mode == SCOPE_FORK)
-			return before;
-		return number_in(p->set, s->workload);
+		return number_in(p->set, s->cgroup_id);
 	}
 	return false;
 }
@@ -160,33 +230,6 @@ static long ask_conjunction(u32 index, u32 *slot)
 	return 0;
 }
 
-/* A process is where its first thread is: others can be elsewhere in hierarchies of version 1. */
-static __always_inline u64 cgroup_id_of(struct task_struct *task)
-{
-	return BPF_CORE_READ(cgroup_of(task->group_leader), id);
-}
-
-/* The bits of a process are those of a cgroup that it is no longer in. */
-static __always_inline void mark_moved(struct task_struct *task)
-{
-	u32 tgid = task->tgid;
-	struct scope_entry *entry = bpf_map_lookup_elem(&scope_table, &tgid);
-
-	if (entry && entry->start == task->group_leader->start_boottime)
-		__sync_fetch_and_or(&entry->generation, SCOPE_MOVED);
-}
-
-/*
- * A process that is moved while its bits are computed: the mark can have come before they were stored. So they are
- * stored first, and then it is looked at again where the process is.
- */
-static __always_inline void look_again(struct scratch *s, struct task_struct *task)
-{
-	__sync_lock_test_and_set(&s->fence, 1);
-	if (cgroup_id_of(task) != s->cgroup_id)
-		mark_moved(task);
-}
-
 /* What the slot is to ask about: who it is, and what was known of it before. */
 static __always_inline void look_at(struct scratch *s, struct task_struct *task)
 {
@@ -195,17 +238,14 @@ static __always_inline void look_at(struct scratch *s, struct task_struct *task)
 
 	s->tgid = tgid;
 	read_pid(task->group_leader, &s->nspid, &inum, &level);
-	s->cgroup_id = cgroup_id_of(task);
+	s->cgroup_id = BPF_CORE_READ(cgroup_of(task), id);
 	s->scope.start = task->group_leader->start_boottime;
 	s->known_generation = 0;
-	s->known_moved = 0;
 	entry = bpf_map_lookup_elem(&scope_table, &tgid);
-	if (entry && entry->start == s->scope.start) {
-		s->known_generation = entry->generation & ~SCOPE_MOVED;
-		s->known_moved = entry->generation & SCOPE_MOVED;
-	} else {
+	if (entry && entry->start == s->scope.start)
+		s->known_generation = entry->generation;
+	else
 		entry = NULL;
-	}
 	for (u32 i = 0; i < SCOPE_WORDS; i++) {
 		s->before[i] = entry ? entry->bits[i] : 0;
 		s->inherited[i] = 0;
@@ -292,6 +332,9 @@ __noinline int take_baseline(u32 slot)
 static __always_inline void store_scope(struct scratch *s, u32 tgid)
 {
 	struct scope_entry *entry = bpf_map_lookup_elem(&scope_table, &tgid);
+	bool noted = s->scope.words == 1;
+
+	write_note(tgid, s->scope.bits[0], s->scope.start, noted ? s->scope.generation : 0);
 
 	if (!entry || entry->start != s->scope.start) {
 		bpf_map_update_elem(&scope_table, &tgid, &s->scope, BPF_ANY);
@@ -316,8 +359,8 @@ __noinline int decide_scope(u32 slot, u32 tgid)
 
 	if (!s || !state)
 		return 0;
-	if (s->mode == SCOPE_FORK)
-		s->scope.generation = s->known_generation | s->known_moved;
+	/* Before the predicates are read: whoever changes them afterwards makes this answer stale. */
+	s->scope.generation = s->mode == SCOPE_FORK ? s->known_generation : state->generation;
 	s->scope.bits[0] |= 1 << SCOPE_ALL;
 	bpf_loop(state->predicates, ask_predicate, &slot, 0);
 	bpf_loop(state->conjunctions, ask_conjunction, &slot, 0);
@@ -339,9 +382,6 @@ __noinline int refresh_scope(u32 slot, u32 mode)
 	if (!s || !state)
 		return 0;
 	look_at(s, task);
-	/* Before it is asked what there is to know: whoever changes that afterwards makes this answer stale. */
-	s->scope.generation = state->generation;
-	barrier();
 	s->mode = mode;
 	s->path_len = 0;
 	s->parent_path_len = 0;
@@ -353,39 +393,40 @@ __noinline int refresh_scope(u32 slot, u32 mode)
 		s->path_len = read_executable_of(slot, bpf_get_current_task(), 0);
 	if (mode == SCOPE_EXEC || !s->known_generation)
 		take_baseline(slot);
-	if (!(state->flags & ENGINE_WORKLOADS))
-		return decide_scope(slot, task->tgid);
-	s->walk.node = (u64)cgroup_of(task->group_leader);
-	find_workload(slot);
-	decide_scope(slot, task->tgid);
-	look_again(s, task);
-	return 0;
+	return decide_scope(slot, task->tgid);
 }
 
-/* Puts the bits of the current process into the slot. */
+/* Puts the bits of the current process into the slot: the words that are not 0, as `words` says. */
 __noinline int load_scope(u32 slot)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
 	struct engine_state *state = engine_at(0);
 	struct scratch *s = scratch_at(slot);
 	struct scope_entry *entry;
-	struct hook_state *hook;
-	u32 tgid = task->tgid;
+	u32 tgid = task->tgid, words;
+	u64 start, bits;
 
-	hook = s ? hooks_at(s->hook) : NULL;
-	if (!hook || !state)
+	if (!s || !state)
 		return 0;
-	s->scope.words = 1;
-	s->scope.bits[0] = 1 << SCOPE_ALL;
-	if (!hook->scoped)
+	start = task->group_leader->start_boottime;
+	s->scope.generation = *(volatile u32 *)&state->generation;
+	bits = noted_bits(tgid, start, s->scope.generation);
+	if (bits) {
+		s->scope.words = 1;
+		s->scope.bits[0] = bits;
 		return 0;
+	}
 	entry = bpf_map_lookup_elem(&scope_table, &tgid);
-	if (!entry || entry->generation != state->generation || entry->start != task->group_leader->start_boottime)
+	if (!entry || entry->generation != s->scope.generation || entry->start != start)
 		return refresh_scope(slot, SCOPE_MEET);
-	s->scope.generation = entry->generation;
-	s->scope.words = entry->words;
-	for (u32 i = 0; i < SCOPE_WORDS; i++)
+	words = entry->words;
+	s->scope.words = words;
+	for (u32 i = 0; i < SCOPE_WORDS; i++) {
+		if (!words)
+			break;
 		s->scope.bits[i] = entry->bits[i];
+		words &= ~(1U << i);
+	}
 	return 0;
 }
 

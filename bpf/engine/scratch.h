@@ -16,7 +16,7 @@ struct scratch {
 	struct path_walk walk;
 	u64 args[ARGUMENTS];
 	u64 result;
-	u64 now;
+	u64 now; /* 0: not asked for yet (now_of) */
 	u64 frame;
 	u64 regs; /* address of the registers at the hook, 0: none are known */
 	u64 raw;  /* the value at hand, while steps lead from it to another */
@@ -40,10 +40,7 @@ struct scratch {
 	u64 before[SCOPE_WORDS];  /* while they are computed: what was known, and what ancestors hand down */
 	u64 inherited[SCOPE_WORDS];
 	u32 known_generation; /* of `before`, 0: nothing known */
-	u32 known_moved;      /* SCOPE_MOVED, if `before` was marked so */
 	u32 mode;             /* enum scope_mode */
-	u32 workload;         /* enum workload */
-	u32 fence;
 	u32 tgid, nspid;
 	u64 cgroup_id;
 	u32 path_len, parent_path_len;
@@ -67,6 +64,14 @@ struct scratch {
 	u8 data[DATA_ROOM + FIELD_ROOM + 64]; /* goes out right behind `record` */
 	u8 path[PATH_ROOM + NAME_ROOM];
 };
+
+/* When the run was: asked for by the first that wants to know, since most runs end without an event. */
+static __always_inline u64 now_of(struct scratch *s)
+{
+	if (!s->now)
+		s->now = bpf_ktime_get_boot_ns();
+	return s->now;
+}
 
 enum run_phase { RUN_ENTRY = 0, RUN_RETURN = 1 };
 

@@ -38,9 +38,12 @@ int hook_fentry(u64 *ctx)
 SEC("fexit")
 int hook_fexit(u64 *ctx)
 {
+	u32 hook = bpf_get_attach_cookie(ctx);
 	u64 result = 0;
 
+	if (!somebody_waits(hook))
+		return 0;
 	bpf_get_func_ret(ctx, &result);
-	run_return(bpf_get_attach_cookie(ctx), (u64)ctx, result);
+	run_return(hook, (u64)ctx, result);
 	return 0;
 }

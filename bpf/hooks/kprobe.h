@@ -36,7 +36,10 @@ static __always_inline s32 run_kprobe(struct pt_regs *ctx)
 
 static __always_inline int run_kretprobe(struct pt_regs *ctx)
 {
-	run_return(bpf_get_attach_cookie(ctx), FRAME_AT_RETURN(ctx), RETURN_VALUE(ctx));
+	u32 hook = bpf_get_attach_cookie(ctx);
+
+	if (somebody_waits(hook))
+		run_return(hook, FRAME_AT_RETURN(ctx), RETURN_VALUE(ctx));
 	return 0;
 }
 

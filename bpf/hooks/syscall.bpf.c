@@ -48,7 +48,7 @@ int hook_sys_exit(u64 *ctx)
 	struct pt_regs *regs = (struct pt_regs *)ctx[0];
 	u32 hook = hook_of_call(call_number(regs));
 
-	if (hook)
+	if (hook && somebody_waits(hook))
 		run_return(hook, 0, ctx[1]);
 	return 0;
 }

@@ -65,7 +65,7 @@ enum engine_flag {
 	ENGINE_FORK_SENSITIVE = 1, /* a predicate looks at the pid or at the parent, or is handed down to children */
 	ENGINE_PATHS = 2,          /* a predicate looks at the executable */
 	ENGINE_PARENT_PATHS = 4,
-	ENGINE_WORKLOADS = 8, /* a predicate looks at the cgroup */
+	ENGINE_CHANGES = 8, /* a condition compares with what a process had at its exec */
 };
 
 enum hook_flag {
@@ -86,6 +86,7 @@ struct hook_state {
 	u64 scratch_busy;       /* runs that found no scratch slot */
 	u64 lost;               /* records that found no room in the ring */
 	u64 unjoined;           /* matches whose return could not be waited for */
+	u64 waiting;            /* calls in kept_calls: one more for each put in, one less for each taken out; last */
 };
 
 struct head_block {
@@ -398,8 +399,10 @@ struct operand_set {
 	u32 kind;
 	u32 first; /* in lengths, or ranges */
 	u32 count;
-	u32 least;     /* bytes of the shortest */
-	u64 starts[4]; /* of a set of sub-strings: which bytes one begins with */
+	u32 least; /* bytes of the shortest */
+	/* Sub-strings: which bytes one begins with. Prefixes and postfixes: which hashes (first_hash) the bytes have
+	 * that one begins or ends with, as many as the shortest has and at most 8. */
+	u64 starts[4];
 };
 
 struct number_key {
@@ -439,11 +442,8 @@ enum predicate_kind {
 	PREDICATE_PARENT_BINARY,
 	PREDICATE_PID,
 	PREDICATE_NAMESPACE_PID,
-	PREDICATE_WORKLOAD, /* the process's workload, bits of enum workload, is one of the set's numbers */
+	PREDICATE_WORKLOAD,
 };
-
-/* What the names of its cgroups make of a process; 0: it is the host's. */
-enum workload { WORKLOAD_POD = 1, WORKLOAD_CONTAINER = 2 };
 
 struct predicate {
 	u8 kind;
@@ -465,8 +465,19 @@ struct conjunction {
 	u32 pad;
 };
 
-/* In a generation: computed for another cgroup than the process is in now. */
-#define SCOPE_MOVED (1U << 31)
+#define SCOPE_CACHE 4096 /* a power of two */
+#define SCOPE_SEAL 0x9e3779b97f4a7c15ULL
+
+/*
+ * The bits of a process that has none outside the first word, by the low bits of its tgid. Written and read without a
+ * lock: `seal` is made of the bits and of the process's start, so that a note that is half another's is no one's.
+ */
+struct scope_note {
+	u64 bits;
+	u64 seal;
+	u32 tgid;
+	u32 generation; /* 0: nothing */
+};
 
 struct scope_entry {
 	u64 start; /* task_struct.start_boottime: whose it is */

@@ -28,16 +28,25 @@ const enum cel_op *cel_op_shape __attribute__((unused));
 const enum subject *subject_shape __attribute__((unused));
 const enum predicate_kind *predicate_kind_shape __attribute__((unused));
 
+/* Whether any policy asks something of processes. If none does they are met anew by the first that will. */
+static __always_inline bool anybody_asks(struct engine_state *state)
+{
+	return state && (state->predicates || state->flags & ENGINE_CHANGES);
+}
+
 SEC("tp_btf/sched_process_exec")
 int scope_exec(void *ctx)
 {
-	u32 slot = claim_slot(), tgid;
-	struct scratch *s = scratch_at(slot);
+	struct scratch *s = NULL;
+	u32 slot = NO_SLOT;
 
+	if (anybody_asks(engine_at(0))) {
+		slot = claim_slot();
+		s = scratch_at(slot);
+	}
 	if (slot == NO_SLOT || !s) {
 		/* It is then met anew by the first hook. */
-		tgid = bpf_get_current_pid_tgid() >> 32;
-		bpf_map_delete_elem(&scope_table, &tgid);
+		forget_scope(bpf_get_current_pid_tgid() >> 32);
 		return 0;
 	}
 	refresh_scope(slot, SCOPE_EXEC);
@@ -53,7 +62,7 @@ int BPF_PROG(scope_fork, struct task_struct *parent, struct task_struct *child)
 	u32 slot, tgid, inum, level;
 	struct scratch *s;
 
-	if (child->pid != child->tgid || !state)
+	if (child->pid != child->tgid || !anybody_asks(state))
 		return 0;
 	slot = claim_slot();
 	s = scratch_at(slot);
@@ -68,10 +77,6 @@ int BPF_PROG(scope_fork, struct task_struct *parent, struct task_struct *child)
 		refresh_scope(slot, SCOPE_MEET);
 	look_at(s, parent);
 	if (s->known_generation) {
-		/* It begins life where clone3 was told to put it. What its bits are there, it finds out itself. */
-		if (state->flags & ENGINE_WORKLOADS && cgroup_id_of(child) != s->cgroup_id)
-			s->known_moved = SCOPE_MOVED;
-		s->cgroup_id = cgroup_id_of(child);
 		tgid = child->tgid;
 		s->scope.start = child->start_boottime;
 		s->mode = SCOPE_FORK;
@@ -80,7 +85,7 @@ int BPF_PROG(scope_fork, struct task_struct *parent, struct task_struct *child)
 		if (state->flags & ENGINE_FORK_SENSITIVE && s->known_generation == state->generation) {
 			decide_scope(slot, tgid);
 		} else {
-			s->scope.generation = s->known_generation | s->known_moved;
+			s->scope.generation = s->known_generation;
 			s->scope.words = 0;
 			for (u32 i = 0; i < SCOPE_WORDS; i++) {
 				s->scope.bits[i] = s->before[i];
@@ -89,21 +94,8 @@ int BPF_PROG(scope_fork, struct task_struct *parent, struct task_struct *child)
 			}
 			store_scope(s, tgid);
 		}
-		if (state->flags & ENGINE_WORKLOADS)
-			look_again(s, child);
 	}
 	release_slot(s);
-	return 0;
-}
-
-/* The kernel tells of a move when it is done, to whoever asked for it before the call returns. */
-SEC("tp_btf/cgroup_attach_task")
-int BPF_PROG(scope_move, struct cgroup *cgroup, const char *path, struct task_struct *task)
-{
-	struct engine_state *state = engine_at(0);
-
-	if (state && state->flags & ENGINE_WORKLOADS)
-		mark_moved(task);
 	return 0;
 }
 

@@ -8,6 +8,7 @@
 
 #define EFAULT 14
 #define E2BIG 7
+#define EEXIST 17
 #define EBADF 9
 #define EOPNOTSUPP 95
 #define TEXT_ROOM 4096 /* of strings and buffers */

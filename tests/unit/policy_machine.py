@@ -1,14 +1,14 @@
 """The engine's user half on memory of its own, and the kernel half as small steps that can be interleaved with it.
 
 `Store` stands in for the maps: what is written is what the kernel would read. `Kernel.run` is one run of a hook
-program: it yields wherever another CPU could come between two reads (bpf/engine: load_scope, run_groups,
-step_over_groups, run_group). Grace periods let the runs that are under way end, as the kernel's do.
+program: it yields wherever another CPU could come between two reads (bpf/engine: hook_applies, load_scope,
+run_groups, step_over_groups, run_group). Grace periods let the runs that are under way end, as the kernel's do.
 """
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from typing import Any
 
 from lictor.kernel.objects import Object, object_path
@@ -139,6 +139,8 @@ class Kernel:
     def run(self, process: Process, hook: int, matched: Callable[[int, int], None]) -> Iterator[None]:
         """One run of a program; `matched` gets policy and instance of each group that acts."""
         hooks = self.store.arrays["hooks"]
+        if not (yield from self.applies(process, hook)):
+            return
         while True:
             if process.generation != self.store.generation:
                 yield
@@ -159,6 +161,32 @@ class Kernel:
             for place in range(WORD):
                 if shared >> place & 1:
                     yield from self.groups(hook, word, place, bits, matched)
+
+    def applies(self, process: Process, hook: int) -> Generator[None, None, bool]:
+        """Whether the run is worth going on with (hook_applies, scope_applies), by what was noted of the process."""
+        hooks = self.store.arrays["hooks"]
+        if not hooks.load(hook, self.offsets["words"], "<I"):
+            return False
+        yield
+        mask = hooks.load(hook, self.offsets["mask"], "<Q")
+        yield
+        if mask & 1:
+            return True
+        generation = self.store.generation
+        yield
+        bits = process.bits
+        if process.generation != generation:
+            return True
+        yield
+        if bits < 1 << WORD:
+            return bool(mask & bits)
+        words = hooks.load(hook, self.offsets["words"], "<I")
+        for word in range(32):
+            yield
+            if words >> word & 1 and hooks.load(hook, self.offsets["mask"] + 8 * word, "<Q") & bits >> WORD * word:
+                return True
+        yield
+        return generation != self.store.generation
 
     def groups(
         self, hook: int, word: int, place: int, bits: int, matched: Callable[[int, int], None]

@@ -39,6 +39,10 @@ class SharedArray:
     def store64(self, index: int, offset: int, value: int) -> None:
         lib.lictor_store64(self._memory + index * self.stride + offset, value)
 
+    def add64(self, index: int, offset: int, change: int) -> None:
+        """Count in eight bytes of an element that the kernel counts in, too."""
+        lib.lictor_add64(self._memory + index * self.stride + offset, change)
+
     def close(self) -> None:
         if self._memory != ffi.NULL:
             self.view.release()

@@ -66,6 +66,7 @@ ffibuilder.cdef(
     void lictor_unmap_array(void *memory, size_t bytes);
     void lictor_store32(void *place, __u32 value);
     void lictor_store64(void *place, __u64 value);
+    void lictor_add64(void *place, long long change);
     int lictor_grace_period(void);
     void lictor_hash(const __u64 *seed, __u32 set, const void *text, __u32 len, __u64 *key);
     int lictor_update_batch(int fd, const void *keys, const void *values, __u32 count);
@@ -329,6 +330,10 @@ ffibuilder.set_source(
     /* What the kernel follows is published by one store, after all that it leads to. */
     static void lictor_store32(void *place, __u32 value) { __atomic_store_n((__u32 *)place, value, __ATOMIC_SEQ_CST); }
     static void lictor_store64(void *place, __u64 value) { __atomic_store_n((__u64 *)place, value, __ATOMIC_SEQ_CST); }
+    static void lictor_add64(void *place, long long change)
+    {
+        __atomic_fetch_add((__u64 *)place, change, __ATOMIC_SEQ_CST);
+    }
 
     /* Returns when every BPF program that runs now has ended: membarrier's global command is synchronize_rcu(). */
     static int lictor_grace_period(void)

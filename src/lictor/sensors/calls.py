@@ -19,6 +19,7 @@ class KeptCalls:
         self._calls: Map = store.object.map("kept_calls")
         self._store = store
         self._decoder = HookDecoder(store.object.btf)
+        self._waiting_at = store.shapes.offset("hook_state", "waiting")
 
     def gone(self) -> list[HookRecord]:
         """Take out the calls whose thread is no more, and tell of them."""
@@ -39,9 +40,16 @@ class KeptCalls:
             if value is None or not wanted(self._decoder.kept(key, value)):
                 continue
             if not leave:
-                value = self._calls.take(key)
+                value = self._take(key)
             if value is not None:
                 yield self._decoder.kept(key, value)
+
+    def _take(self, key: bytes) -> bytes | None:
+        """Out of the table, and out of its hook's count (bpf/engine/calls.h): None if its thread was quicker."""
+        value = self._calls.take(key)
+        if value is not None:
+            self._store.arrays["hooks"].add64(self._decoder.hook_of(key), self._waiting_at, -1)
+        return value
 
     def _records(self, call: KeptCall) -> Iterator[HookRecord]:
         store = self._store

@@ -8,7 +8,7 @@ from lictor.errors import LictorError
 from lictor.policy.plan import ActionKind, Attach, AttachKind, Filter, Hook, Mode, Plan, Purpose, Rule, Source, Subject
 from lictor.sensors.encode import ENFORCING, Encoder
 from lictor.sensors.hooks import Hooks, SharedHook, hook_key
-from lictor.sensors.predicates import ANYONE, EVERYONE, Predicates, Scope, Term, question_of, workload_question
+from lictor.sensors.predicates import ANYONE, EVERYONE, Predicates, Scope, Term, question_of
 from lictor.sensors.store import Store
 
 _DENIERS = frozenset((AttachKind.LSM, AttachKind.FMOD_RET, AttachKind.OVERRIDE, AttachKind.CGROUP))
@@ -28,6 +28,7 @@ class Group:
     number: int = 0
     bit: int = EVERYONE
     scoped: bool = False
+    changes: bool = False  # a condition compares with what a process had at its exec
     linked: bool = False
     slots: dict[int, int] = field(default_factory=dict)  # the plan's -> the hook's
     taken: list[int] = field(default_factory=list)  # of the hook's slots, once for each read
@@ -105,6 +106,8 @@ class Groups:
             self._hooks.drop_read(group.hook, slot)
         for scope in group.scopes:
             self._predicates.release(scope)
+        if group.changes:
+            self._predicates.watch_changes(-1)
         return self._hooks.release(group.hook)
 
     def _add_reads(self, group: Group) -> tuple[int, int]:
@@ -133,8 +136,10 @@ class Groups:
         group.bit = self._acquire_scope(group, whole)
         bits = [_NO_BIT if scope == whole else self._acquire_scope(group, scope) for scope in scopes]
         # What a change is told by lies in a process's entry, too.
-        changes = any(one.subject in _CHANGES for rule in rules for one in rule.filters)
-        group.scoped = changes or group.bit != EVERYONE or any(bit != _NO_BIT for bit in bits)
+        if any(one.subject in _CHANGES for rule in rules for one in rule.filters):
+            self._predicates.watch_changes(1)
+            group.changes = True
+        group.scoped = group.changes or group.bit != EVERYONE or any(bit != _NO_BIT for bit in bits)
         return bits
 
     def _acquire_scope(self, group: Group, scope: Scope) -> int:
@@ -191,8 +196,6 @@ def _scope(plan: Plan, rule: Rule) -> Scope:
     for term in rule.scope:
         predicate = plan.predicates[term.predicate]
         terms.add((question_of(predicate, plan.sets), term.negated))
-    if plan.workload is not None:
-        terms.add((workload_question(plan.workload), False))
     return frozenset({frozenset(terms)})
 
 

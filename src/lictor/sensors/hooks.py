@@ -56,7 +56,7 @@ class Hooks:
         shapes = store.shapes
         self._at = {
             name: shapes.offset("hook_state", name)
-            for name in ("words", "scoped", "flags", "mask", "block", "read", "scratch_busy", "unjoined")
+            for name in ("words", "scoped", "flags", "mask", "block", "read", "scratch_busy", "unjoined", "waiting")
         }
 
     def acquire(self, key: Key) -> SharedHook:
@@ -64,7 +64,8 @@ class Hooks:
         if found is None:
             found = SharedHook(key, self._store.free["hooks"].take())
             array = self._store.arrays["hooks"]
-            array.write(found.number, bytes(array.size))
+            # All but the count of kept calls: those of who had the number before are counted out when they are let go.
+            array.write(found.number, bytes(self._at["waiting"]))
             self._set_flags(found)
             self._hooks[key] = self.by_number[found.number] = found
         found.users += 1

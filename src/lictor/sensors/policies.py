@@ -17,7 +17,6 @@ from lictor.host.cgroups import Hierarchy
 from lictor.kernel.objects import Object
 from lictor.kernel.programs import misses_of
 from lictor.policy.plan import Mode, Plan
-from lictor.sensors import workloads
 from lictor.sensors.attach import Attachments
 from lictor.sensors.calls import KeptCalls
 from lictor.sensors.encode import Encoder, not_yet
@@ -271,7 +270,8 @@ class PolicyEngine:
 
 def _refuse(plan: Plan) -> None:
     """What a plan asks for and the engine does not do is named here, before anything is touched."""
-    workloads.refuse(plan)
+    if plan.workload is not None:
+        raise not_yet("workload selectors")
     for hook in plan.hooks:
         if hook.return_action:
             raise not_yet(f"`returnArgAction: {hook.return_action}`")

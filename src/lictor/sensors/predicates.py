@@ -11,8 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from lictor.errors import LictorError
-from lictor.policy.plan import OperandSet, Predicate, PredicateKind, SetKind, Workload
-from lictor.sensors import workloads
+from lictor.policy.plan import OperandSet, Predicate, PredicateKind, SetKind
 from lictor.sensors.numbers import Numbers
 from lictor.sensors.sets import Sets
 from lictor.sensors.store import Store
@@ -21,7 +20,7 @@ EVERYONE = 0
 SCOPE_BITS = 2048
 MOST_TERMS = 12
 _NO_BIT = 0xFFFF
-_FORK_SENSITIVE, _PATHS, _PARENT_PATHS, _WORKLOADS = 1, 2, 4, 8
+_FORK_SENSITIVE, _PATHS, _PARENT_PATHS, _CHANGES = 1, 2, 4, 8
 _OPS = {SetKind.STRINGS: "OP_STRING", SetKind.PREFIXES: "OP_PREFIX", SetKind.POSTFIXES: "OP_POSTFIX"}
 
 # A predicate with its operand set as a value, so that equal ones of different plans are equal.
@@ -60,6 +59,7 @@ class Predicates:
         self._kinds = store.shapes.enum("predicate_kind")
         self._ops = store.shapes.enum("match_op")
         self.changed = False
+        self._watching = 0  # conditions on what a process had at its exec
         self._leaving: list[int] = []  # bits let go since the last new generation
         self._left: list[int] = []  # and before it: theirs is the next grace period
         for number in range(store.arrays["conjunctions"].entries):
@@ -96,6 +96,11 @@ class Predicates:
         if not found.users:
             del self._combined[scope]
             self._take_apart(found)
+
+    def watch_changes(self, more: int) -> None:
+        """Count conditions that compare with what a process had at its exec in or out: it is noted while there are."""
+        self._watching += more
+        self._count()
 
     def publish(self) -> None:
         """Make what was added count."""
@@ -189,7 +194,7 @@ class Predicates:
 
     def _count(self) -> None:
         """Tell the kernel how many elements to look at, and what it must find out about a process."""
-        flags = 0
+        flags = _CHANGES if self._watching else 0
         for kind, _, sticky, _ in self._asked:
             if sticky or kind in (PredicateKind.PID, PredicateKind.PARENT_BINARY):
                 flags |= _FORK_SENSITIVE
@@ -197,8 +202,6 @@ class Predicates:
                 flags |= _PATHS
             if kind is PredicateKind.PARENT_BINARY:
                 flags |= _PARENT_PATHS
-            if kind is PredicateKind.WORKLOAD:
-                flags |= _WORKLOADS
         store = self._store
         engine = store.arrays["engine"]
         predicates = max((one.element + 1 for one in self._asked.values()), default=0)
@@ -214,13 +217,5 @@ def question_of(predicate: Predicate, sets: tuple[OperandSet, ...]) -> Question:
     if predicate.kind is PredicateKind.PID:
         operands = OperandSet(kind=SetKind.NUMBERS, numbers=predicate.numbers)
         return predicate.kind, operands, predicate.follow_forks, predicate.namespace_pid
-    if predicate.workload is not None:
-        return workload_question(predicate.workload)
     assert predicate.set is not None
     return predicate.kind, sets[predicate.set], predicate.follow_children, False
-
-
-def workload_question(workload: Workload) -> Question:
-    """Whether a process is of a workload."""
-    operands = OperandSet(kind=SetKind.NUMBERS, numbers=workloads.kinds(workload))
-    return PredicateKind.WORKLOAD, operands, False, False

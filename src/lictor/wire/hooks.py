@@ -148,6 +148,10 @@ class HookDecoder:
         thread = self._call_key.unpack(key)[0]
         return thread >> 32, thread & 0xFFFFFFFF
 
+    def hook_of(self, key: bytes) -> int:
+        """The hook of an element's key in the map of kept calls."""
+        return int(self._call_key.unpack(key)[2])
+
     def kept(self, key: bytes, value: bytes) -> KeptCall:
         """An element of the map of kept calls. Raises RecordError."""
         thread, _, hook = self._call_key.unpack(key)

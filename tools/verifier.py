@@ -36,6 +36,7 @@ OBJECTS: dict[str, tuple[str, ...]] = {
             "raw_tracepoint",
             "syscall",
             "cgroup",
+            "egress",
             "fmod_ret",
             "override",
             "agent",
@@ -45,7 +46,8 @@ OBJECTS: dict[str, tuple[str, ...]] = {
 }
 TARGETS = dict.fromkeys(("hook_fentry", "hook_fexit", "hook_fmod_ret", "enforce_fmod_ret"), "security_file_permission")
 # As they are loaded where programs have no cookies.
-CONSTANTS = {"raw_tracepoint": {"hook_id": 1}, "cgroup": {"can_signal": 0, "hook_id": 1}}
+_OF_CGROUP = {"can_signal": 0, "hook_id": 1}
+CONSTANTS = {"raw_tracepoint": {"hook_id": 1}, "cgroup": _OF_CGROUP, "egress": _OF_CGROUP}
 KERNELS = ("6.1", "6.12")
 
 Figures = dict[str, dict[str, int]]

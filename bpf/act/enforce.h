@@ -61,6 +61,8 @@ static __always_inline u32 why_not(struct scratch *s, struct policy_state *p)
 		return HOOK_MONITORED;
 	if (p->suspended)
 		return HOOK_MONITORED | HOOK_SUSPENDED;
+	if (s->nobody) /* neither the agent, nor one more thing that was tried */
+		return 0;
 	if (is_agent())
 		return HOOK_EXEMPT;
 	return is_too_much(s, p) ? HOOK_MONITORED | HOOK_SUSPENDED : 0;

@@ -136,7 +136,7 @@ __noinline int post(u32 slot, u32 id, u32 place)
 	stats = stats_at(g->first + place);
 	if (!sel || !stats)
 		return 0;
-	if (is_limited(slot, s, &sel->act, g->first + place, g->wanted)) {
+	if (s->nobody || is_limited(slot, s, &sel->act, g->first + place, g->wanted)) {
 		__sync_fetch_and_add(&stats->limited, 1);
 		return 0;
 	}

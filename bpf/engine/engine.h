@@ -27,6 +27,7 @@ static __always_inline struct scratch *begin_run(u32 slot, u32 id)
 		s->verdict = 0;
 		s->withheld = 0;
 		s->matched = 0;
+		s->nobody = 0;
 		return s;
 	}
 	hook = hooks_at(id);

@@ -2,22 +2,12 @@
 /*
  * Network operations where there is no LSM: programs of the root cgroup, loaded once per attach type, since they have
  * no cookie. They present what they see as the arguments of the LSM hook that they stand in for: a struct socket, a
- * struct sockaddr; or family, type and protocol of a socket that is made.
+ * struct sockaddr; or family, type and protocol of a socket that is made. Packets that leave: hooks/egress.bpf.c.
  */
-#include "kernel.h"
 #include "engine/engine.h"
+#include "hooks/cgroup.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
-
-const volatile u32 hook_id = 0;
-
-/* Contexts of the programs (include/uapi/linux/bpf.h), up to the last member that is used here. */
-struct bpf_sock {
-	u32 bound_dev_if;
-	u32 family;
-	u32 type;
-	u32 protocol;
-};
 
 struct bpf_sock_addr {
 	u32 user_family;
@@ -32,22 +22,6 @@ struct bpf_sock_addr {
 	struct bpf_sock *sk __attribute__((aligned(8)));
 };
 
-#define ALLOW 1
-#define DENY 0
-
-struct socket_address4 {
-	u16 family;
-	__be16 port;
-	u32 address;
-};
-
-struct socket_address6 {
-	u16 family;
-	__be16 port;
-	u32 flow;
-	u32 address[4];
-};
-
 static __always_inline int verdict_of(s32 verdict)
 {
 	if (!verdict)
@@ -56,20 +30,9 @@ static __always_inline int verdict_of(s32 verdict)
 	return DENY;
 }
 
-/* The struct socket of a socket as programs of cgroups have it: a pointer that may not be computed with, but stored. */
 static __always_inline void put_socket(struct scratch *s, struct bpf_sock *sk)
 {
-	u64 address;
-
-	*(volatile u64 *)&s->args[0] = (u64)sk;
-	address = *(volatile u64 *)&s->args[0];
-	s->args[0] = (u64)BPF_CORE_READ((struct sock *)address, sk_socket);
-}
-
-static __always_inline struct scratch *begin(u32 *slot)
-{
-	*slot = claim_slot();
-	return begin_run(*slot, hook_id);
+	s->args[0] = (u64)BPF_CORE_READ(sock_of(s, sk), sk_socket);
 }
 
 static __always_inline int run_address4(struct bpf_sock_addr *ctx)

@@ -271,8 +271,13 @@ struct sock_common {
 	struct in6_addr skc_v6_rcv_saddr;
 	atomic64_t skc_cookie;
 };
+typedef struct {
+	int owned;
+} socket_lock_t;
+struct file;
 struct sock {
 	struct sock_common __sk_common;
+	socket_lock_t sk_lock;
 	u16 sk_type;
 	u16 sk_protocol;
 	u32 sk_mark;
@@ -280,6 +285,7 @@ struct sock {
 	struct socket *sk_socket;
 };
 struct socket {
+	struct file *file;
 	struct sock *sk;
 };
 struct sec_path {

@@ -37,6 +37,7 @@ def enter() -> None:
     settings = Path("/proc/sys/net/ipv4")
     (settings / "tcp_fastopen").write_text("1027")  # without a cookie
     (settings / "conf/lo/accept_local").write_text("1")  # packets made by hand come in from ourselves
+    (settings / "ping_group_range").write_text("0 0")  # root may have ping sockets
 
 
 def _listener(family: int, address: str, port: int = 0) -> socket.socket:
@@ -253,6 +254,29 @@ def raw_socket(ground: Ground) -> Strike:
     return _sends(socket.AF_INET, FORBIDDEN, send)
 
 
+def raw_socket_made_before(ground: Ground) -> Strike:
+    del ground
+    raw = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_UDP)
+    return _sends(socket.AF_INET, FORBIDDEN, lambda target, mark: raw.sendto(_udp_packet(target, mark), (target[0], 0)))
+
+
+def pinged(ground: Ground) -> Strike:
+    """An echo request, which carries what one likes. It is received by whoever may see all of ICMP."""
+    del ground
+    peer = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP)
+    peer.bind((FORBIDDEN, 0))
+    peer.setblocking(False)
+    client = socket.socket(socket.AF_INET, socket.SOCK_DGRAM, socket.IPPROTO_ICMP)
+
+    def strike() -> bool:
+        mark = os.urandom(8)
+        request = struct.pack(">BBHHH", 8, 0, 0, 0, 1) + mark
+        sent = not refused(lambda: client.sendto(request, (FORBIDDEN, 0)))
+        return _received(peer, mark, sent)
+
+    return strike
+
+
 def _frame(target: Address, mark: bytes) -> bytes:
     segment = _udp_packet(target, mark)
     head = struct.pack(
@@ -303,8 +327,10 @@ ATTACKS = (
     Attack("sendto, IPv6", "network/deny-sendto", sent6, host=True),
     Attack("sendto to a mapped address", "network/deny-sendto", sent_mapped, host=True),
     Attack("sendto without a family", "network/deny-sendto", sent_without_family, host=True),
-    Attack("send over a connection made before", "network/deny-send", sent_over_a_connection),
-    Attack("send by a socket connected before", "network/deny-send", sent_by_a_connected_socket),
+    Attack("sendto by a raw socket made before", "network/deny-sendto", raw_socket_made_before, host=True),
+    Attack("echo request", "network/deny-sendto", pinged, host=True),
+    Attack("send over a connection made before", "network/deny-send", sent_over_a_connection, host=True),
+    Attack("send by a socket connected before", "network/deny-send", sent_by_a_connected_socket, host=True),
     Attack("bind", "network/deny-bind", bound, host=True),
     Attack("bind without a family", "network/deny-bind", bound_without_family, host=True),
     Attack("listen", "network/deny-listen", listening),

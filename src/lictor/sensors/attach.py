@@ -195,7 +195,8 @@ class Attachments:
 
     def _kind(self, attach: Attach) -> Kind | None:
         if attach.kind is AttachKind.CGROUP:
-            return Kind("cgroup", f"hook_{attach.target}", self._cgroup, own=True)
+            name = "egress" if attach.target.startswith("egress") else "cgroup"
+            return Kind(name, f"hook_{attach.target}", self._cgroup, own=True)
         return (ENFORCERS if attach.purpose is Purpose.ENFORCE else KINDS).get(attach.kind)
 
     def _single(self, hook: int, attach: Attach) -> _Shared:

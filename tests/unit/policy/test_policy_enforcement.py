@@ -175,9 +175,12 @@ def test_what_cgroup_programs_present(compile_spec: Compile, without: Without) -
     plan = compile_spec("\n  lsmhooks:" + CONNECT + SEND, locked).plan
     assert plan is not None
     connect, send = plan.hooks
-    assert [one.target for one in send.attaches] == ["sendmsg4", "sendmsg6"]
+    assert [one.target for one in send.attaches] == ["sendmsg4", "sendmsg6", "egress_raw"]
     assert (send.reads[0].index, send.reads[0].steps) == (1, ())
     assert (connect.reads[0].index, connect.reads[0].steps) == (1, ())
+    packets = compile_spec("\n  lsmhooks:\n  - hook: socket_sendmsg\n    " + OVERRIDE, locked).plan
+    assert packets is not None
+    assert [one.target for one in packets.hooks[0].attaches] == ["egress"]
     call = "\n  kprobes:\n" + CONNECT.replace("hook: socket_connect", "call: sys_connect")
     read = compile_spec(call, locked).plan.hooks[0].reads[0]  # type: ignore[union-attr]
     assert (read.source, read.index, read.user) == (Source.ARGUMENT, 1, False)
@@ -186,7 +189,9 @@ def test_what_cgroup_programs_present(compile_spec: Compile, without: Without) -
 @pytest.mark.parametrize(
     "spec",
     [
-        "  - hook: socket_sendmsg\n    " + OVERRIDE,
+        "  - hook: socket_sendmsg\n    selectors:\n    - matchBinaries: [{operator: In, values: [/bin/nc]}]\n"
+        "      matchActions: [{action: Override, argError: -1}]",
+        "  - hook: socket_sendmsg\n    args: [{index: 1, type: sockaddr, resolve: msg_name}]\n    " + OVERRIDE,
         CONNECT.replace("socket_connect", "socket_create")
         .replace("index: 1, type: sockaddr", "index: 1, type: int")
         .replace("index: 1", "index: 0")

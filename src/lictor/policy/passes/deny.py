@@ -8,9 +8,9 @@ import dataclasses
 import msgspec
 
 from lictor.catalog.hooks import HookKind
-from lictor.catalog.operations import BY_LSM, BY_SYSCALL, Operation
+from lictor.catalog.operations import BY_LSM, BY_SYSCALL, OPERATIONS, Operation
 from lictor.policy.draft import Draft, HookDraft, Value
-from lictor.policy.plan import ActionKind, Attach, AttachKind, Source
+from lictor.policy.plan import ActionKind, Attach, AttachKind, Source, Subject
 
 _SECURITY = "security_"
 # The kernel's function has another name than its LSM hook.
@@ -119,12 +119,27 @@ def by_cgroup(draft: Draft, hook: HookDraft, why: str) -> tuple[Attach, ...]:
         return ()
     known = _OF_CGROUP.get(hook.syscall if hook.kind is HookKind.SYSCALL else lsm_name(hook), {})
     values = [_presented(value, known) for value in hook.values]
-    unseen = {"create socket": _is_foreign, "send": _is_connected}.get(found.name)
-    if None in values or (unseen and unseen(hook)):
+    if None in values or (found.name == "create socket" and _is_foreign(hook)):
         return ()
-    hook.values = tuple(value for value in values if value is not None)
-    reason = f"cgroup programs see IPv4 and IPv6 before they act; others cannot be had ({why})"
-    return tuple(Attach(kind=AttachKind.CGROUP, target=target, reason=reason) for target in found.cgroup)
+    targets = _senders(draft, hook) if found.name == "send" else found.cgroup
+    if targets:
+        hook.values = tuple(value for value in values if value is not None)
+    sees = "drop packets of IPv4 and IPv6: streams take what is sent, and nothing of it leaves"
+    if "egress" not in targets:
+        sees = "see IPv4 and IPv6 before they act"
+    reason = f"cgroup programs {sees}; others cannot be had ({why})"
+    return tuple(Attach(kind=AttachKind.CGROUP, target=target, reason=reason) for target in targets)
+
+
+def _senders(draft: Draft, hook: HookDraft) -> tuple[str, ...]:
+    """What sees datagrams and packets. Those that look at packets do not know whose they are: a policy for some
+    processes cannot have them."""
+    filters = [one for rule in hook.rules for one in rule.filters]
+    whose = any(rule.scope for rule in hook.rules) or any(one.subject is not Subject.SLOT for one in filters)
+    packets = not (whose or draft.workload or draft.machine.lacks("cgroup_skb"))
+    if not _is_connected(hook):
+        return (*OPERATIONS["send"].cgroup, *(("egress_raw",) if packets else ()))
+    return ("egress",) if packets and not any(map(_is_name, hook.values)) else ()
 
 
 def _presented(value: Value, known: dict[tuple[int, str], int]) -> Value | None:
@@ -143,9 +158,13 @@ def _is_foreign(hook: HookDraft) -> bool:
 
 
 def _is_connected(hook: HookDraft) -> bool:
-    """It denies whatever the address: what connected sockets send runs no cgroup programs."""
-    slots = {value.read.slot for value in hook.values if value.part.resolve == "msg_name" or value.part.index == 4}
+    """It denies whatever the name that is sent to: what connected sockets send has none."""
+    slots = {value.read.slot for value in hook.values if _is_name(value)}
     return not all(any(one.slot in slots for one in rule.filters) for rule in hook.rules)
+
+
+def _is_name(value: Value) -> bool:
+    return value.part.resolve == "msg_name" or value.part.index == 4
 
 
 def _hint(draft: Draft, hook: HookDraft) -> str:

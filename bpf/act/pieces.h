@@ -36,7 +36,7 @@ static long send_piece(u32 index, struct piece_job *job)
 		return 1;
 	}
 	len = job->left < CHUNK_DATA ? job->left : CHUNK_DATA;
-	head.tid = (u32)bpf_get_current_pid_tgid();
+	head.tid = (u32)current_thread();
 	head.hook = s->hook;
 	piece->header = head;
 	piece->slot = job->value;

@@ -51,7 +51,7 @@ static __always_inline bool raw_value(struct scratch *s, struct read_spec *spec,
 	}
 	if (spec->source == FROM_FIELD) {
 		if (spec->index < RECORD_HEAD) {
-			*raw = (u32)bpf_get_current_pid_tgid();
+			*raw = bpf_get_current_task_btf()->pid;
 			return spec->index == RECORD_PID;
 		}
 		*raw = s->args[0] + spec->index;

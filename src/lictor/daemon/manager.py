@@ -407,8 +407,9 @@ def _state(plan: Plan) -> PolicyState:
 
 def _told(plan: Plan, fares: Fares | None) -> str:
     """What is to be known of a policy's enforcement."""
-    told = [_promises(plan)]
-    if fares is not None and fares.suspended:
+    suspended = fares is not None and fares.suspended
+    told = [_promises(plan, suspended)]
+    if suspended:
         told.insert(0, "suspended: it denied more than its trial period allows; set its mode again to go on")
     if fares is not None and fares.until:
         seconds = (fares.until - time.clock_gettime_ns(time.CLOCK_BOOTTIME)) // 1_000_000_000
@@ -418,11 +419,11 @@ def _told(plan: Plan, fares: Fares | None) -> str:
     return "; ".join(one for one in told if one)
 
 
-def _promises(plan: Plan) -> str:
+def _promises(plan: Plan, suspended: bool) -> str:
     """What enforcement guarantees, hook by hook."""
-    return "; ".join(
-        f"{hook_name(hook)}: {hook.enforcement.guarantee.value}" for hook in plan.hooks if hook.enforcement is not None
-    )
+    now = ", suspended" if suspended else ""
+    promises = [(hook_name(hook), hook.enforcement) for hook in plan.hooks]
+    return "; ".join(f"{name}: {one.guarantee.value}{now}" for name, one in promises if one is not None)
 
 
 def _as_text(found: Sequence[Diagnostic]) -> list[str]:

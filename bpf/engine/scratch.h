@@ -57,7 +57,7 @@ struct scratch {
 	u32 decider;    /* its group */
 	u32 withheld;   /* flags of the match at hand */
 	u32 matched;
-	u32 nobody; /* the current process did not do it */
+	u32 nobody;                             /* the current process did not do it */
 	struct match_value match[KEPT_MATCHES]; /* of this run, to be told at its end */
 	u32 match_flags[KEPT_MATCHES];
 	struct kept_call kept;

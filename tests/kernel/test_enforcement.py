@@ -171,6 +171,15 @@ def test_agent_is_not_bound_by_its_rules_but_its_children_are(bench: Bench, mach
     assert flags == [("exempt",)]
 
 
+def test_what_programs_miss_is_told_with_the_policy(bench: Bench, machine: Machine, port: int) -> None:
+    with bench.policy(policy(machine, port)), bench.policy(policy(machine, port, "watch", "{action: Post}")):
+        skipped = {where: why for where, why in bench.engine.losses() if where.startswith("program ")}
+        named = [where for where in skipped if where.endswith("(policy deny, watch)")]
+        assert named
+        assert all("skipped by the kernel" in skipped[where] for where in named)
+    assert not any("(policy" in where for where, _ in bench.engine.losses())
+
+
 _KILL = """
 apiVersion: cilium.io/v1alpha1
 kind: TracingPolicy

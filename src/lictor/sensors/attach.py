@@ -161,6 +161,16 @@ class Attachments:
                 found[f"{attach.kind.value}:{attach.target}"] = one.shared.object.program_fd(program)
         return {name: fd for name, fd in found.items() if fd >= 0}
 
+    def program_names(self, attach: Attach) -> tuple[str, ...]:
+        """The names under which `program_fds` may have the program of an attach: its own, and what all share."""
+        own = f"{attach.kind.value}:{attach.target}"
+        if attach.kind in _CALLS:
+            return (f"syscall/{_CALLS[attach.kind][0]}",)
+        if attach.kind in _MULTI:
+            return (f"kprobe_multi/{_MULTI[attach.kind][0]}",)
+        kind = self._kind(attach)
+        return (own, f"{kind.object}/{kind.program}") if kind else (own,)
+
     def close(self) -> None:
         for shared in {id(one.shared): one.shared for one in self._attached.values()}.values():
             self._close(shared)

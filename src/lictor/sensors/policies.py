@@ -177,14 +177,12 @@ class PolicyEngine:
         return found
 
     def _users(self) -> dict[str, list[str]]:
-        """Program, as `Attachments.program_fds` names those with a target of their own -> policies that it runs for."""
+        """Program, as `Attachments.program_fds` names it -> policies that it runs for."""
         found: dict[str, list[str]] = {}
         for (_, name), loaded in self._loaded.items():
             attaches = [attach for group in loaded.groups for attach in group.attached] + loaded.enforcers
-            for attach in attaches:
-                users = found.setdefault(f"{attach.kind.value}:{attach.target}", [])
-                if name not in users:
-                    users.append(name)
+            for program in {one for attach in attaches for one in self._attachments.program_names(attach)}:
+                found.setdefault(program, []).append(name)
         return found
 
     def memory(self) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from lictor.catalog import guarantees
 from lictor.catalog.actions import ACTIONS
 from lictor.catalog.operators import OPERATORS
 from lictor.catalog.types import TYPES, Family
@@ -51,7 +52,7 @@ def policies() -> str:
     seen: list[type[Part]] = []
     _collect(document.Policy, seen)
     parts += [_fields(part) for part in seen if part is not document.Metadata]
-    return "".join([*parts, _types(), _operators(), _actions()])
+    return "".join([*parts, _types(), _operators(), _actions(), _guarantees()])
 
 
 def _collect(part: type[Part], seen: list[type[Part]]) -> None:
@@ -119,3 +120,13 @@ def _actions() -> str:
         needs, may = (", ".join(f"`{name}`" for name in names) for names in (row.required, row.optional))
         parts.append(f"| `{row.name}` | {needs} | {may} | {', '.join(row.sections)} |\n")
     return "".join(parts)
+
+
+def _guarantees() -> str:
+    head = "\n## What enforcement promises\n\n| method | kernel | hooks | promise | why |\n|---|---|---|---|---|\n"
+    kernels = {guarantees.ANY: "any", "none": "not preemptible", "preemptible": "preemptible (lazy, full, real time)"}
+    rows = []
+    for one in guarantees.PROMISES:
+        why = one.reason.replace("`{operation}`", "it")
+        rows.append(f"| {one.method} | {kernels[one.preemption]} | {one.hook} | {one.guarantee} | {why} |\n")
+    return head + "".join(rows)

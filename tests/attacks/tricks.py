@@ -1,4 +1,5 @@
-"""The same file by another way: io_uring, a bind mount, another root, a path that flips between check and use."""
+"""The same file by another way: io_uring, a bind mount, another root, a renamed directory, a path that flips between
+check and use."""
 
 from __future__ import annotations
 
@@ -10,7 +11,7 @@ from pathlib import Path
 
 from attacks.files import SECRET, opens, protected
 from attacks.row import Attack, Ground, Outcome, Strike
-from attacks.syscalls import MOUNT, NAME_TO_HANDLE_AT, OPEN_BY_HANDLE_AT, attempt, call
+from attacks.syscalls import MOUNT, NAME_TO_HANDLE_AT, OPEN_BY_HANDLE_AT, attempt, call, in_child
 
 _BIND = 0x1000
 _LARGEST_HANDLE = 128
@@ -67,6 +68,31 @@ def by_hard_link(ground: Ground) -> Strike:
     return opens(str(link))
 
 
+def below_another_root(ground: Ground) -> Strike:
+    """Paths are those that the process sees."""
+    name = Path(protected("/root/.ssh", ground)).name
+
+    def look() -> bool:
+        os.chroot("/root")
+        return opens(f"/.ssh/{name}")()
+
+    return lambda: in_child(look)
+
+
+def in_a_renamed_directory(ground: Ground) -> Strike:
+    inside, outside = f"/root/.ssh/directory-{ground.number}", f"/root/outside-{ground.number}"
+    name = Path(protected(inside, ground)).name
+
+    def strike() -> bool:
+        os.rename(inside, outside)
+        try:
+            return opens(f"{outside}/{name}")()
+        finally:
+            os.rename(outside, inside)
+
+    return strike
+
+
 def by_handle(ground: Ground) -> Strike:
     """On a tmpfs, which has handles; its entries are always known by name."""
     vault = f"/root/.ssh/vault-{ground.number}"
@@ -101,5 +127,7 @@ ATTACKS = (
     Attack("open by io_uring, by system call", "files/kill-open", read_by_uring, cost=8, outcome=Outcome.DETOUR),
     Attack("open by a hard link", "files/deny-open", by_hard_link, outcome=Outcome.DETOUR),
     Attack("open by a bind mount", "files/deny-open", by_bind_mount, outcome=Outcome.DETOUR),
+    Attack("open below another root", "files/deny-open", below_another_root, cost=8, outcome=Outcome.DETOUR),
+    Attack("open in a renamed directory", "files/deny-open", in_a_renamed_directory, cost=2, outcome=Outcome.DETOUR),
     Attack("open by handle", "files/deny-open", by_handle),
 )

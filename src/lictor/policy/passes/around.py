@@ -17,7 +17,7 @@ def everything(draft: Draft, hook: HookDraft) -> tuple[str, ...]:
     found = [*(known.bypass if known else ()), *other_calls(draft, hook, known)]
     found += [f"what `{name}` sees" for name in other_hooks(draft, hook, known)]
     if compares_paths(hook):
-        found.append("hard links and bind mounts, which give a file another path")
+        found.append("hard links, bind mounts, another root and renamed directories, which give a file another path")
     return tuple(dict.fromkeys(found))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from lictor.catalog import guarantees
 from lictor.catalog.hooks import HookKind
 from lictor.policy import syscall as naming
 from lictor.policy.draft import Draft, HookDraft
@@ -28,11 +29,6 @@ _ENFORCING = frozenset(
     (ActionKind.SIGKILL, ActionKind.SIGNAL, ActionKind.OVERRIDE, ActionKind.NOTIFY_ENFORCER, ActionKind.SET)
 )
 _METHODS = frozenset((AttachKind.LSM, AttachKind.FMOD_RET, AttachKind.OVERRIDE, AttachKind.CGROUP))
-_REASONS = {
-    AttachKind.LSM: "an LSM program answers before the operation and is never skipped",
-    AttachKind.OVERRIDE: "the function is left before it begins",
-    AttachKind.CGROUP: "the cgroup program answers before the operation",
-}
 
 
 def run(draft: Draft) -> None:
@@ -96,11 +92,8 @@ def _of_override(draft: Draft, hook: HookDraft, rule: Rule, ways: tuple[str, ...
 
 
 def _by_method(draft: Draft, method: AttachKind, ways: tuple[str, ...]) -> Enforcement:
-    if method is AttachKind.FMOD_RET and draft.machine.preemptible:
-        reason = "this kernel is preemptible: while a task is preempted inside the program, others skip it"
-        return Enforcement(method=method, guarantee=Guarantee.BEST_EFFORT, reason=reason, bypasses=ways)
-    reason = _REASONS.get(method, "nothing preempts it on this kernel, so that none skips it")
-    return Enforcement(method=method, guarantee=Guarantee.PREVENTED, reason=reason, bypasses=ways)
+    row = guarantees.denying(method.value, draft.machine.preemptible)
+    return Enforcement(method=method, guarantee=Guarantee(row.guarantee), reason=row.reason, bypasses=ways)
 
 
 def _racy(hook: HookDraft, rule: Rule) -> str:
@@ -123,14 +116,10 @@ def _other_ways(draft: Draft, hook: HookDraft) -> str:
 
 def _of_signal(hook: HookDraft, actions: tuple[Action, ...], ways: tuple[str, ...]) -> Enforcement:
     known = deny.operation(hook)
-    if not any(action.kind is ActionKind.SIGKILL or action.signal == _SIGKILL for action in actions):
-        reason = "the program may catch or ignore the signal"
-        return Enforcement(method=None, guarantee=Guarantee.BEST_EFFORT, reason=reason, bypasses=ways)
-    if known is not None and not known.outside:
-        reason = f"`{known.name}` has no effect beyond the thread, which does not return from it"
-        return Enforcement(method=None, guarantee=Guarantee.KILLED_BEFORE_RETURN, reason=reason, bypasses=ways)
-    reason = "the signal acts when the process returns to user space"
-    return Enforcement(method=None, guarantee=Guarantee.KILLED_MAY_HAVE_HAPPENED, reason=reason, bypasses=ways)
+    kills = any(action.kind is ActionKind.SIGKILL or action.signal == _SIGKILL for action in actions)
+    row = guarantees.of_signal(kills, known is None or known.outside)
+    reason = row.reason.format(operation=known.name if known else "")
+    return Enforcement(method=None, guarantee=Guarantee(row.guarantee), reason=reason, bypasses=ways)
 
 
 def _registers(draft: Draft, hook: HookDraft) -> Enforcement:
@@ -141,7 +130,7 @@ def _registers(draft: Draft, hook: HookDraft) -> Enforcement:
     return Enforcement(
         method=AttachKind.UPROBE,
         guarantee=Guarantee.BEST_EFFORT,
-        reason="a program can do without the function",
+        reason=guarantees.denying("uprobe", False).reason,
     )
 
 

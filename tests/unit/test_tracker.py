@@ -46,6 +46,7 @@ def exec_record(key: Key, *, parent: Key = (0, 0), previous: int = 0, flags: int
         struct.pack_into("<H", fixed, lengths.offset + 2 * field, len(value))
     struct.pack_into("<I", fixed, MEMBERS["process_flags"].offset, flags)
     struct.pack_into("<I", fixed, MEMBERS["nlink"].offset, 1)
+    struct.pack_into("<Q", fixed, MEMBERS["cgroup_id"].offset, more.get("cgroup_id", 0))
     common = bytes(fixed[lengths.offset + 2 * Field.CGROUP :]) + b"".join(paths.values())
     chained = bytearray(NOTHING_CHAINED)
     if "chained_args" in more:

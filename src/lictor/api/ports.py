@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Protocol
@@ -10,6 +10,7 @@ from typing import Protocol
 from lictor.errors import LictorError
 from lictor.model.process import Process
 from lictor.policy.plan import Mode
+from lictor.track.announced import Announcement
 
 STATIC_DOMAIN = "static"  # of policies that come from files
 
@@ -173,3 +174,4 @@ class Ports:
     policies: PolicyManager | None = None
     event_log: EventLog | None = None
     about: About | None = None
+    announce: Callable[[Announcement], None] | None = None  # a container that a runtime is about to create

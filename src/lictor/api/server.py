@@ -18,7 +18,7 @@ from grpclib.exceptions import GRPCError
 from grpclib.server import Server, Stream
 
 from lictor import log
-from lictor.api import access, address, agent, calls, filters, sending, standard
+from lictor.api import access, address, agent, calls, filters, runtime, sending, standard
 from lictor.api.access import Access, Right
 from lictor.api.calls import Run
 from lictor.api.listeners import Listener, Listeners
@@ -79,6 +79,8 @@ class ApiServer:
         self._methods: dict[str, Run] = {"GetEvents": self._get_events, **agent.methods(ports)}
         if ports.policies is not None:
             self._methods |= PolicyMethods(ports.policies).methods()
+        if ports.announce is not None:
+            self._methods |= runtime.methods(ports.announce)
 
     async def start(self, addresses: Sequence[str], group: str = "") -> None:
         """Listen. `group` may use socket files. Raises LictorError when an address is wrong or taken; nothing is left

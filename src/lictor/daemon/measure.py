@@ -103,6 +103,9 @@ def of_tracker(tracker: Tracker) -> Iterator[Sample]:
     yield Sample("lictor_argument_bytes_evicted_total", tracker.chunks.evicted_bytes)
     yield Sample("lictor_unnamed_cgroups_total", tracker.unnamed_cgroups)
     yield Sample("lictor_exits_missed_total", tracker.ends_missed)
+    announced = tracker.cgroups.announced
+    yield Sample("tetragon_policyfilter_hook_container_name_missing_total", announced.names_missing)
+    yield Sample("tetragon_policyfilter_hook_container_image_missing_total", announced.images_missing)
 
 
 def of_exports(exports: Exports) -> Iterator[Sample]:

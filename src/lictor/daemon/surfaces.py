@@ -102,6 +102,7 @@ async def _api(agent: Agent, addresses: list[str], exports: Exports | None) -> A
             policies=agent.parts.policies.manager,
             event_log=EventLog(agent, file) if file is not None else None,
             about=About(agent, agent.parts.tracker),
+            announce=agent.parts.tracker.announce,
         ),
         Access(Allowed(settings.server_readers, "server-readers"), Allowed(settings.server_writers, "server-writers")),
         Tls(files) if files.cert else None,

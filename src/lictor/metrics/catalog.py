@@ -49,6 +49,12 @@ METRICS: dict[str, Metric] = {
         "counter", "processes that found no room in the kernel's table", ("map",)
     ),
     "lictor_unnamed_cgroups_total": Metric("counter", "execs in a cgroup whose path was not told"),
+    "tetragon_policyfilter_hook_container_name_missing_total": Metric(
+        "counter", "containers that a runtime hook announced without their name"
+    ),
+    "tetragon_policyfilter_hook_container_image_missing_total": Metric(
+        "counter", "containers that a runtime hook announced without their image"
+    ),
     "lictor_exits_missed_total": Metric("counter", "processes that were gone without an exit record"),
     # Exports
     "tetragon_events_exported_total": Metric("counter", "events handed to the exports"),

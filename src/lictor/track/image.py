@@ -19,6 +19,7 @@ from lictor.model.process import (
     InodeProperties,
     Namespace,
     Namespaces,
+    Pod,
     Process,
     ProcessCredentials,
     ProcessExtra,
@@ -99,7 +100,7 @@ class ImageBuilder:
     def time(self, boot_ns: int) -> str:
         return self._clock.rfc3339(boot_ns)
 
-    def template(self, common: Common, cgroup: str, container: str) -> Template:
+    def template(self, common: Common, cgroup: str, container: str, pod: Pod | None = None) -> Template:
         """What all images with this common part show alike."""
         cred = self._credentials(common.cred)
         bits = common.exec_flags
@@ -116,6 +117,7 @@ class ImageBuilder:
             binary=binary,
             flags=text.exec_flags(bits, common.process_flags, cwd == "/"),
             auid=cred.loginuid,
+            pod=pod,
             docker=short_id(container),
             cap=_capabilities(cred) if detail.credentials else None,
             ns=self._namespaces(common.ns) if detail.namespaces else None,

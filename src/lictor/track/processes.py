@@ -14,6 +14,7 @@ from lictor.catalog.process import signal_name
 from lictor.model.event import Event, ExecEvent, ExitEvent
 from lictor.model.forms import LONG, ProcessForms, Template, WholeForms
 from lictor.model.process import Process
+from lictor.track.announced import Announced, Announcement
 from lictor.track.container import container_id
 from lictor.track.image import Image, ImageBuilder, Key
 from lictor.track.waiting import Chunks
@@ -36,15 +37,22 @@ class Cgroups:
 
     def __init__(self) -> None:
         self._known: OrderedDict[int, tuple[str, str]] = OrderedDict()
+        self.announced = Announced()
 
     def learn(self, cgroup_id: int, path: str) -> tuple[str, str]:
-        self._known[cgroup_id] = known = (path, container_id(path))
+        self._known[cgroup_id] = known = (path, self.announced.container_of(path) or container_id(path))
         if len(self._known) > _CGROUPS:
             self._known.popitem(last=False)
         return known
 
     def get(self, cgroup_id: int) -> tuple[str, str] | None:
         return self._known.get(cgroup_id)
+
+    def announce(self, new: Announcement) -> None:
+        self.announced.add(new)
+        for cgroup_id, (path, _) in self._known.items():
+            if new.cgroup and f"{path}/".startswith(f"{new.cgroup}/"):
+                self._known[cgroup_id] = path, self.announced.container_of(path)
 
 
 class Tracker:
@@ -71,6 +79,11 @@ class Tracker:
         self._exited: dict[Key, Image] = {}
         self._exited_before: dict[Key, Image] = {}
         self.tombstones: deque[tuple[int, Key]] = deque()  # (exit time, key): entries for the sensor to remove
+
+    def announce(self, new: Announcement) -> None:
+        """A container that is about to be created: what its processes show from now on."""
+        self.cgroups.announce(new)
+        self._templates.clear()
 
     def __len__(self) -> int:
         return len(self._live) + len(self._exited) + len(self._exited_before)
@@ -294,7 +307,8 @@ class Tracker:
             filename=fields[Field.FILENAME], exe=fields[Field.EXE], cwd=fields[Field.CWD], cgroup=fields[Field.CGROUP]
         )
         cgroup = self._cgroup(common)
-        template = self.builder.template(common, *(cgroup or ("", "")))
+        path, container = cgroup or ("", "")
+        template = self.builder.template(common, path, container, self.cgroups.announced.pod_of(container))
         known = template, common.process_flags & (_CLONED | _UNKNOWN)
         plain = not short and not any(decoder.chained(chained, field) for field in _PATHS)
         if plain and cgroup and len(packed) <= _TEMPLATE_KEY:

@@ -109,6 +109,7 @@ def _forms(tracker: Tracker, process: Scanned, image: Image, where: tuple[int, s
         flags=" ".join(words),
         start_time=builder.time(process.start),
         auid=process.loginuid,
+        pod=tracker.cgroups.announced.pod_of(container),
         docker=short_id(container),
         parent_exec_id=builder.parent_exec_id(image),
         cap=caps if builder.detail.credentials else None,

@@ -84,7 +84,7 @@ def test_recorded_events(event: dict[str, Any]) -> None:
         ),
         (
             line("process_tracepoint", {"subsys": "raw_syscalls", "event": "sys_enter", "args": [SYSCALL]}),
-            "☎ syscall @ x64 137",
+            "☎ syscall @ statfs",
         ),
         (line("process_tracepoint", {"subsys": "a", "event": "b", "args": [{"int_arg": 1}]}), "⁉️ tracepoint @ a b 1"),
         (line("process_uprobe", {"path": "/bin/bash", "symbol": "main"}), "🕵️ uprobe  @ /bin/bash main"),

@@ -8,11 +8,13 @@ from typing import Any
 
 import grpc
 import pytest
+from click.testing import CliRunner
 from serving import Serving
 from test_tracker import exec_record, make_tracker
 
 from lictor.api.pb.tetragon import tetragon_pb2 as pb
 from lictor.api.ports import Ports
+from lictor.cli.main import cli
 from lictor.model.process import Container, Image, Pod
 from lictor.track.announced import Announced, Announcement, cgroup_path
 
@@ -80,6 +82,16 @@ def test_bad_input_is_one_sentence(hooked: Hooked, fields: dict[str, str], word:
     assert error.code() is grpc.StatusCode.INVALID_ARGUMENT
     assert word in error.details()
     assert len(hooked.announced) == before
+
+
+def test_by_hand(hooked: Hooked) -> None:
+    where = {"LICTOR_SERVER_ADDRESS": f"unix://{hooked.serving.path}"}
+    command = ["rthooks", "create-container", "--container-id", "c1", "--cgroup", "/machine/web", "--name", "web"]
+    done = CliRunner().invoke(cli, [*command, "--annotations", "io.kubernetes.cri.image-name=nginx"], env=where)
+    assert (done.exit_code, done.output) == (0, "")
+    assert hooked.announced[-1] == Announcement("c1", "/machine/web", "web", "nginx")
+    done = CliRunner().invoke(cli, [*command, "--annotations", "x"], env=where)
+    assert "write KEY=VALUE" in str(done.exception)
 
 
 def test_a_request_without_an_event(hooked: Hooked) -> None:

@@ -51,6 +51,16 @@ def numbers(abi: str) -> dict[str, int]:
     return {name: call.number for name, call in _tables().get(abi, ({}, {}))[1].items()}
 
 
+def name_of(abi: str, number: int) -> str:
+    """The name in user space; empty for a number that is none."""
+    return _names(abi).get(number, "")
+
+
+@cache
+def _names(abi: str) -> dict[int, str]:
+    return {number: name for name, number in numbers(abi).items()}
+
+
 def every() -> Iterator[Syscall]:
     """All calls of all ABIs."""
     for _, by_name in _tables().values():

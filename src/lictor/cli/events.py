@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import sys
-import time
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
 import click
 import msgspec
 
+from lictor.cli import tty
 from lictor.cli.compact import Compact
+from lictor.cli.counters import Counters
 from lictor.cli.filters import field_filters, field_options, filter_options, take_filter
 from lictor.cli.options import show_options
 from lictor.cli.remote import Remote, remote_options, take_remote
@@ -19,6 +21,9 @@ from lictor.cli.render import wants_color
 from lictor.errors import LictorError
 from lictor.pipeline.fields import FieldFilter
 from lictor.pipeline.filters import EventFilter
+
+_Line = Callable[[dict[str, Any]], str]
+"""What is written for an event, with its newline; empty for nothing."""
 
 _HELP = """Follow the events of a running agent; Ctrl-C ends it. With FILES, show the JSON lines in them (- is standard
 input) instead: filters are the agent's, and do not work there.
@@ -43,6 +48,14 @@ Examples:
 )
 @click.option("--reconnect-wait", type=float, default=2.0, show_default=True, help="Seconds between attempts.")
 @click.option("--aggregate", type=float, metavar="SECONDS", help="One event for all that say the same in this time.")
+@click.option(
+    "-t",
+    "--tty-encode",
+    default="",
+    metavar="PATH",
+    help="Show nothing but what was written to this terminal, as it was: it can do to yours what it did to that one. "
+    "Needs a policy on tty_write with the file and the bytes.",
+)
 @field_options
 @filter_options
 def command(
@@ -55,13 +68,21 @@ def command(
     reconnect: bool,
     reconnect_wait: float,
     aggregate: float | None,
+    tty_encode: str,
     include_fields: tuple[str, ...],
     exclude_fields: tuple[str, ...],
     **options: Any,
 ) -> None:
     allow, remote = take_filter(options), take_remote(options)
     fields = field_filters(include_fields, exclude_fields)
-    line = _json_line if output == "json" else Compact(wants_color(color), timestamps, stack_traces, ima_hash).line
+    line: _Line
+    if tty_encode:
+        line = partial(tty.written, path=tty_encode)
+    elif output == "json":
+        line = _json_line
+    else:
+        compact = Compact(wants_color(color), timestamps, stack_traces, ima_hash)
+        line = lambda event: compact.line(event) + "\n"  # noqa: E731
     if files:
         if allow or fields or aggregate is not None:
             raise LictorError("events of a file are not filtered", "leave out the filters, or follow an agent")
@@ -74,56 +95,38 @@ def command(
 async def _follow(
     remote: Remote,
     wanted: tuple[list[EventFilter], list[FieldFilter], float | None],
-    line: Callable[[dict[str, Any]], str],
+    line: _Line,
     wait: float | None,
 ) -> None:
     """`wait`: seconds before the next attempt after the stream ended; None: no other attempt."""
     from lictor.api import client, filters
 
     request = filters.to_request(*wanted)
-    tally = _Tally()
-    while True:
-        try:
-            async with client.connect(remote.address, remote.tls) as channel:
-                async for event in client.events(channel, request):
-                    tally.see(event)
-                    sys.stdout.write(line(event) + "\n")
-                    sys.stdout.flush()
-            ended = "the agent ended the stream"
-        except LictorError as error:
-            if wait is None or not tally.events:
-                raise
-            ended = str(error)
-        except asyncio.CancelledError:
-            tally.show()
-            raise
-        click.echo(f"lictor: {ended}", err=True)
-        if wait is None:
-            tally.show()
-            return
-        click.echo(f"lictor: trying again every {wait:g} s; events until then are missing here", err=True)
-        await asyncio.sleep(wait)
+    counters = Counters()
+    drawing = asyncio.create_task(counters.keep_up(), name="counters")
+    try:
+        while True:
+            try:
+                async with client.connect(remote.address, remote.tls) as channel:
+                    async for event in client.events(channel, request):
+                        counters.show(event, line(event))
+                ended = "the agent ended the stream"
+            except LictorError as error:
+                if wait is None or not counters.events:
+                    raise
+                ended = str(error)
+            counters.clear()
+            click.echo(f"lictor: {ended}", err=True)
+            if wait is None:
+                return
+            click.echo(f"lictor: trying again every {wait:g} s; events until then are missing here", err=True)
+            await asyncio.sleep(wait)
+    finally:
+        drawing.cancel()
+        counters.end()
 
 
-class _Tally:
-    """What went by, told at the end to who watched on a terminal."""
-
-    def __init__(self) -> None:
-        self.events = 0
-        self.lost = 0
-        self._began = time.monotonic()
-
-    def see(self, event: dict[str, Any]) -> None:
-        self.events += 1
-        self.lost += int(event.get("rate_limit_info", {}).get("number_of_dropped_process_events", 0))
-
-    def show(self) -> None:
-        if sys.stderr.isatty():
-            seconds = time.monotonic() - self._began
-            click.echo(f"lictor: {self.events} events in {seconds:.0f} s, {self.lost} lost", err=True)
-
-
-def _show_file(lines: Iterable[bytes], line: Callable[[dict[str, Any]], str]) -> None:
+def _show_file(lines: Iterable[bytes], line: _Line) -> None:
     for number, raw in enumerate(lines, 1):
         if not raw.strip():
             continue
@@ -134,8 +137,8 @@ def _show_file(lines: Iterable[bytes], line: Callable[[dict[str, Any]], str]) ->
             raise LictorError(
                 f"line {number} is no event: {error}", "give it the file that the agent exports"
             ) from error
-        sys.stdout.write(text + "\n")
+        sys.stdout.write(text)
 
 
 def _json_line(event: dict[str, Any]) -> str:
-    return msgspec.json.encode(event).decode()
+    return msgspec.json.encode(event).decode() + "\n"

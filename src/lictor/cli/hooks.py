@@ -5,6 +5,7 @@ A hook that has no row is shown with its name and all its arguments.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -155,8 +156,26 @@ _SPECIAL: dict[str, Callable[[Body], Row]] = {
 
 def of_tracepoint(body: Body) -> Row:
     if body.get("subsys") == "raw_syscalls" and body.get("event") == "sys_enter":
-        return Row("☎", "syscall", _arguments)
+        return Row("☎", "syscall", _system_call)
     return Row("⁉️", "tracepoint", lambda body: f"{_words(body, 'subsys', 'event')} {_arguments(body)}".strip())
+
+
+def _system_call(body: Body) -> str:
+    """The call by its name, where the number is one of this ABI."""
+    from lictor.catalog import syscalls
+
+    first, *others = body.get("args", []) or [{}]
+    found = value_of(first)
+    # A tracepoint that tells the number alone is of the machine's own ABI.
+    abi, number = (found.get("abi"), found.get("id", 0)) if isinstance(found, dict) else (_native(), found)
+    name = syscalls.name_of(str(abi), int(number)) if str(number).isdecimal() else ""
+    return " ".join(filter(None, (name or shown(first), *map(shown, others))))
+
+
+def _native() -> str:
+    from lictor.catalog import syscalls
+
+    return syscalls.NATIVE.get(os.uname().machine, "x64")
 
 
 def _arguments(body: Body) -> str:

@@ -18,6 +18,7 @@ COMMANDS = {
     "domains": ("policy_list", "Show who policies come from."),
     "check": ("policy_check", "Say what is wrong with policies, and what to know about them."),
     "explain": ("policy_explain", "Say what a policy becomes on this machine, and why."),
+    "generate": ("policy_generate", "Print a policy to start from."),
     "schema": ("policy_schema", "Print the JSON Schema of policies, or the custom resources."),
 }
 

@@ -54,6 +54,9 @@ class Manager:
         if b"broken" in text:
             raise RuntimeError("secret detail")
 
+    async def replace(self, text: bytes, domain: str) -> None:
+        self.asked.append(("replace", text, domain))
+
     async def delete(self, name: str, namespace: str, domain: str) -> None:
         self.asked.append((name, namespace, domain))
         if name != "a":

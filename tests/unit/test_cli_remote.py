@@ -89,7 +89,7 @@ def test_changes(lictor: Any, file: str) -> None:
     lictor("policy", "set-mode", "a", "monitor")
     assert MANAGER.asked[-1] == ("a", "", "grpc", None, Mode.MONITOR)
     lictor("policy", "modify", file)
-    assert MANAGER.asked[-2:] == [("a", "", "grpc"), (POLICY.encode(), "grpc")]
+    assert MANAGER.asked[-1] == ("replace", POLICY.encode(), "grpc")
     with pytest.raises(LictorError, match="there is none"):
         lictor("policy", "delete", "b")
 

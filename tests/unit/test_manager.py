@@ -183,6 +183,40 @@ def test_a_kernel_that_refuses(manager: Manager, kernel: Kernel) -> None:
     assert (states(manager)["a"], manager.statuses()[0].error) == (PolicyState.ENABLED, "a mistake of ours")
 
 
+def test_replace_is_at_once_or_not_at_all(manager: Manager, kernel: Kernel) -> None:
+    with pytest.raises(NoSuchPolicyError):
+        run(manager.replace(policy("kill"), "grpc"))
+    run(manager.add(KILLING, "grpc"))
+    run(manager.configure("kill", "", "grpc", mode=Mode.MONITOR))
+    kernel.fails = LictorError("no room", "make some")
+    with pytest.raises(LictorError, match="no room"):
+        run(manager.replace(policy("kill"), "grpc"))
+    with pytest.raises(LictorError, match="no policy that can be loaded"):
+        run(manager.replace(policy("kill", "no_such_function"), "grpc"))
+    with pytest.raises(NoSuchPolicyError, match="domain grpc has one"):
+        run(manager.replace(policy("kill"), "other"))
+    assert kernel.plans["", "kill"].hooks[0].rules[0].label == "one"
+    assert manager.statuses()[0].mode is Mode.MONITOR
+    seen: list[PolicyState] = []
+    kernel.during = lambda: seen.append(states(manager)["kill"])
+    run(manager.replace(KILLING.replace(b"one", b"two"), "grpc"))
+    assert seen == [PolicyState.ENABLED]
+    assert kernel.plans["", "kill"].hooks[0].rules[0].label == "two"
+    assert manager.statuses()[0].mode is Mode.ENFORCE
+
+
+def test_replace_puts_in_force_what_was_not(manager: Manager, kernel: Kernel) -> None:
+    run(manager.add(policy("a"), "grpc"))
+    run(manager.configure("a", "", "grpc", enable=False))
+    run(manager.replace(policy("a", "tcp_close"), "grpc"))
+    assert kernel.plans["", "a"].hooks[0].function == "tcp_close"
+    run(manager.delete("a", "", "grpc"))
+    with pytest.raises(LictorError):
+        run(manager.add(policy("a", "no_such_function"), "grpc"))
+    run(manager.replace(policy("a"), "grpc"))
+    assert states(manager) == {"a": PolicyState.ENABLED}
+
+
 def test_states_in_between_are_seen(manager: Manager, kernel: Kernel) -> None:
     seen = []
     kernel.during = lambda: seen.append(states(manager)["a"])

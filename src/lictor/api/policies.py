@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lictor.api import lease
+from lictor.api import ours
 from lictor.api.calls import Run, unary
 from lictor.api.pb.tetragon import sensors_pb2 as pb
 from lictor.api.ports import ActionCounters, HookStatus, PolicyManager, PolicyState, PolicyStatus, SelectorCounters
@@ -37,7 +37,8 @@ class PolicyMethods:
         }
 
     async def _add(self, request: pb.AddTracingPolicyRequest) -> pb.AddTracingPolicyResponse:
-        await self._manager.add(request.yaml.encode(), request.domain or GRPC_DOMAIN)
+        change = self._manager.replace if ours.of(request) else self._manager.add
+        await change(request.yaml.encode(), request.domain or GRPC_DOMAIN)
         return pb.AddTracingPolicyResponse()
 
     async def _delete(self, request: pb.DeleteTracingPolicyRequest) -> pb.DeleteTracingPolicyResponse:
@@ -55,7 +56,7 @@ class PolicyMethods:
             if mode not in (Mode.ENFORCE, Mode.MONITOR):
                 raise LictorError("this mode cannot be set", "set enforce or monitor")
         enable = request.enable if request.HasField("enable") else None
-        seconds = lease.of(request)
+        seconds = ours.of(request)
         if seconds and mode is None:
             raise LictorError("a time was given, but no mode to last for it", "give the mode too")
         await self._manager.configure(

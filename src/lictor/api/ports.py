@@ -109,6 +109,10 @@ class PolicyManager(Protocol):
 
     async def add(self, text: bytes, domain: str) -> None: ...
 
+    async def replace(self, text: bytes, domain: str) -> None:
+        """Put a policy in the place of the one of its name, at once; when it cannot be loaded, the old one stays."""
+        ...
+
     async def delete(self, name: str, namespace: str, domain: str) -> None: ...
 
     async def configure(

@@ -144,8 +144,8 @@ class ApiServer:
         """Every method of the services, as grpclib wants them."""
         found = self._own()
         others = self._health.handlers() | standard.reflection([_Named(one.full_name, found) for one in _SERVICES])
-        for path, (run, handler) in others.items():
-            found[path] = handler._replace(func=calls.guarded(path, run, self._rights, Right.NOTHING))
+        for path, handler in others.items():
+            found[path] = handler._replace(func=calls.guarded(path, handler.func, self._rights, Right.NOTHING))
         return found
 
     def _own(self) -> dict[str, Handler]:

@@ -26,10 +26,11 @@ class Health:
     def stop(self) -> None:
         self._stopping.set()
 
-    def handlers(self) -> dict[str, tuple[Run, Handler]]:
+    def handlers(self) -> dict[str, Handler]:
+        kinds = health_pb2.HealthCheckRequest, health_pb2.HealthCheckResponse
         return {
-            f"/{_HEALTH}/Check": (self._check, _handler(Cardinality.UNARY_UNARY)),
-            f"/{_HEALTH}/Watch": (self._watch, _handler(Cardinality.UNARY_STREAM)),
+            f"/{_HEALTH}/Check": Handler(self._check, Cardinality.UNARY_UNARY, *kinds),
+            f"/{_HEALTH}/Watch": Handler(self._watch, Cardinality.UNARY_STREAM, *kinds),
         }
 
     def _answer(self) -> health_pb2.HealthCheckResponse:
@@ -55,20 +56,12 @@ class Health:
             await stream.send_message(self._answer())
 
 
-def _handler(cardinality: Cardinality) -> Handler:
-    return Handler(_unset, cardinality, health_pb2.HealthCheckRequest, health_pb2.HealthCheckResponse)
-
-
-async def _unset(_stream: Stream[Any, Any]) -> None:
-    raise NotImplementedError
-
-
-def reflection(services: list[Any]) -> dict[str, tuple[Run, Handler]]:
+def reflection(services: list[Any]) -> dict[str, Handler]:
     """Reflection over services, in the library's implementation, with our limit on what it reads."""
     found = {}
     for service in ServerReflection.extend(services)[len(services) :]:
         for path, handler in service.__mapping__().items():
-            found[path] = (_limited(handler.func), handler)
+            found[path] = handler._replace(func=_limited(handler.func))
     return found
 
 

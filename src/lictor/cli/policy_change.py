@@ -51,7 +51,8 @@ def add_command(files: tuple[str, ...], mode: str | None, domain: str, output: s
 
 
 @_command(
-    "Replace policies of the agent: each is taken out and added again.",
+    "Replace policies of the agent, each at once: there is no moment without. One that cannot be loaded leaves the old "
+    "one in force.",
     "lictor policy modify file-monitoring.yaml",
 )
 @click.argument("files", nargs=-1, required=True, metavar="FILE…")
@@ -62,10 +63,7 @@ def add_command(files: tuple[str, ...], mode: str | None, domain: str, output: s
 def modify_command(files: tuple[str, ...], mode: str | None, domain: str, output: str, **options: Any) -> None:
     remote = take_remote(options)
     for file in files:
-        text = _text(file, mode)
-        name, namespace = _identity(file, text)
-        _delete(remote, name, namespace, domain)
-        _add(remote, file, text, domain)
+        _add(remote, file, _text(file, mode), domain, replace=True)
         _say(output, file, "replaced")
 
 
@@ -110,13 +108,13 @@ def disable_command(names: tuple[str, ...], namespace: str, domain: str, output:
 def set_mode_command(
     name: str, mode: str, period: str | None, namespace: str, domain: str, output: str, **options: Any
 ) -> None:
-    from lictor.api import lease
+    from lictor.api import ours
     from lictor.api.pb.tetragon import sensors_pb2 as pb
 
     number = pb.TracingPolicyMode.Value(f"TP_MODE_{mode.upper()}")
     request = pb.ConfigureTracingPolicyRequest(name=name, namespace=namespace, domain=domain, mode=number)
     if period is not None:
-        lease.put(request, _seconds(period))
+        ours.put(request, _seconds(period))
     ask_one(take_remote(options), "ConfigureTracingPolicy", request, pb.ConfigureTracingPolicyResponse)
     _say(output, name, f"{mode} for {period}" if period else mode)
 
@@ -133,10 +131,13 @@ def _say(output: str, what: str, word: str) -> None:
     click.echo(json.dumps({"policy": what, "done": word}) if output == "json" else f"{what}: {word}")
 
 
-def _add(remote: Remote, file: str, text: str, domain: str) -> None:
+def _add(remote: Remote, file: str, text: str, domain: str, replace: bool = False) -> None:
+    from lictor.api import ours
     from lictor.api.pb.tetragon import sensors_pb2 as pb
 
     request = pb.AddTracingPolicyRequest(yaml=text, domain=domain)
+    if replace:
+        ours.put(request, 1)
     try:
         ask_one(remote, "AddTracingPolicy", request, pb.AddTracingPolicyResponse)
     except LictorError as error:
@@ -180,18 +181,6 @@ def _with_mode(file: str, text: str, mode: str) -> str:
 
 def _is_mode(option: Any) -> bool:
     return isinstance(option, dict) and option.get("name") == "policy-mode"
-
-
-def _identity(file: str, text: str) -> tuple[str, str]:
-    document = _document(file, text)
-    metadata = document.get("metadata")
-    if not isinstance(metadata, dict):
-        metadata = {}
-    name = metadata.get("name")
-    if not isinstance(name, str):
-        raise LictorError(f"{file} has no metadata.name", "give the policy a name")
-    namespaced = document.get("kind") == "TracingPolicyNamespaced"
-    return name, str(metadata.get("namespace") or "default") if namespaced else ""
 
 
 def _document(file: str, text: str) -> dict[str, Any]:

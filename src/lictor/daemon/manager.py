@@ -159,6 +159,21 @@ class Manager:
                 await self._replace(found, entry, compiled)
             return entry.namespace, entry.name
 
+    async def replace(self, text: bytes, domain: str, file: str = "policy") -> None:
+        """Replace the policy of this name at once. Raises LictorError; the one in force then stays."""
+        async with self._lock:
+            entry, compiled = await self._compiled(text, domain, file)
+            found = self._find(entry.name, entry.namespace, domain)
+            if found.state in _DEAD:
+                self._entries[entry.namespace, entry.name] = found = entry
+                self._take_plan(entry, compiled)
+                await self._load(entry)
+            else:
+                await self._replace(found, entry, compiled)
+                if not found.loaded:
+                    await self._load(found)
+            self._keep(found)
+
     async def delete(self, name: str, namespace: str, domain: str) -> None:
         """Take a policy out of force and forget it."""
         async with self._lock:
@@ -298,7 +313,8 @@ class Manager:
         if found.loaded:
             await asyncio.to_thread(self._backend.replace, compiled.plan)
             found.state = _state(compiled.plan)
-        found.plan, found.text, found.error = compiled.plan, entry.text, ""
+        # A mode that was set at run time was the old one's.
+        found.plan, found.text, found.error, found.mode = compiled.plan, entry.text, "", None
         _log.info("the policy %s is replaced", _shown(entry))
 
     async def _set_mode(self, entry: _Entry, plan: Plan, mode: Mode, seconds: int) -> None:

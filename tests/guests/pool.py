@@ -1,0 +1,42 @@
+"""Virtual machines, as many at a time as there are CPUs."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+
+
+@dataclass(frozen=True)
+class Guest:
+    """A kernel, options of `tools/vm.py run`, and what to run in it."""
+
+    kernel: str
+    command: tuple[str, ...]
+    options: tuple[str, ...] = ()
+
+
+class Guests:
+    """Runs guests beside each other. An emulated CPU keeps one real one busy."""
+
+    def __init__(self, guests: list[Guest]) -> None:
+        self._pool = ThreadPoolExecutor(max(1, os.cpu_count() or 1))
+        self._runs: dict[Guest, Future[subprocess.CompletedProcess[str]]] = {
+            guest: self._pool.submit(_run, guest) for guest in dict.fromkeys(guests)
+        }
+
+    def result(self, guest: Guest) -> subprocess.CompletedProcess[str]:
+        return self._runs[guest].result()
+
+    def close(self) -> None:
+        self._pool.shutdown(cancel_futures=True)
+
+
+def _run(guest: Guest) -> subprocess.CompletedProcess[str]:
+    vm = [sys.executable, "tools/vm.py", "run", "--kernel", guest.kernel, "--timeout", "2400", *guest.options]
+    return subprocess.run([*vm, "--", *guest.command], cwd=ROOT, capture_output=True, text=True, check=False)

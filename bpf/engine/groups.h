@@ -325,7 +325,10 @@ static __always_inline void run_groups(u32 slot, struct scratch *s, struct hook_
 		refresh_scope(slot, SCOPE_MEET);
 	}
 	if (tries == MOST_TRIES) {
+		/* Policies change faster than we look: nothing escapes a denial by that. */
 		__sync_fetch_and_add(&hook->scratch_busy, 1);
+		if (hook->flags & HOOK_DENIES)
+			s->verdict = -EAGAIN;
 		return;
 	}
 	s->bits = 0;

@@ -16,6 +16,7 @@
 
 #define PARENT_PATH_AT 8192 /* in the data; the process's own path is at 0 */
 #define ANCESTORS 16
+#define MOST_CLIMBS 64 /* of 12 kB each: how deep an executable may lie to be known by its beginning */
 
 enum applies { APPLIES_NOT = 0, APPLIES, APPLIES_MAYBE };
 enum scope_mode { SCOPE_MEET = 0, SCOPE_EXEC, SCOPE_FORK, SCOPE_ANCESTOR };
@@ -133,7 +134,27 @@ static __always_inline int hook_applies(u32 id)
 	return scope_applies(id);
 }
 
-/* Puts the path of a task's executable into the data. Gives its length, 0 where there is none. */
+/* The walk had no room left: of what is known, the beginning stays, and it goes on before that. */
+static long climb_further(u32 index, u32 *slot)
+{
+	struct scratch *s = scratch_at(*slot);
+	u32 from;
+
+	if (!s || s->walk.state != WALK_TOO_LONG)
+		return 1;
+	from = masked(s->walk.at, PATH_ROOM);
+	if (from <= PATH_ROOM - 2 * LONGEST_STRING) {
+		bpf_probe_read_kernel(&s->path[PATH_ROOM - LONGEST_STRING], LONGEST_STRING, &s->path[from]);
+		s->walk.at = PATH_ROOM - LONGEST_STRING;
+	}
+	climb(s, slot);
+	return 0;
+}
+
+/*
+ * Puts the path of a task's executable into the data. One that is longer than a member of a set may be is in two parts,
+ * its beginning and behind that its end, LONGEST_STRING bytes each. Gives the length, 0 where there is none.
+ */
 __noinline u32 read_executable_of(u32 slot, u64 address, u32 at)
 {
 	struct task_struct *task = (struct task_struct *)address;
@@ -149,20 +170,31 @@ __noinline u32 read_executable_of(u32 slot, u64 address, u32 at)
 	resolve_path(slot);
 	from = masked(s->walk.at, PATH_ROOM);
 	len = PATH_ROOM - from;
-	if (len > LONGEST_STRING)
+	at = masked(at, DATA_ROOM);
+	if (len <= LONGEST_STRING)
+		return bpf_probe_read_kernel(&s->data[at], len, &s->path[from]) ? 0 : len;
+	bpf_probe_read_kernel(&s->data[at + LONGEST_STRING], LONGEST_STRING, &s->path[PATH_ROOM - LONGEST_STRING]);
+	bpf_loop(MOST_CLIMBS, climb_further, &slot, 0);
+	from = masked(s->walk.at, PATH_ROOM);
+	/* A part from the middle could be taken for a beginning. */
+	if (s->walk.state == WALK_TOO_LONG || from > PATH_ROOM - LONGEST_STRING)
 		return 0;
-	if (bpf_probe_read_kernel(&s->data[masked(at, DATA_ROOM)], len, &s->path[from]))
-		return 0;
-	return len;
+	return bpf_probe_read_kernel(&s->data[at], LONGEST_STRING, &s->path[from]) ? 0 : len;
 }
 
 static __always_inline bool path_matches(u32 slot, struct predicate *p, u32 at, u32 len)
 {
+	bool at_end = p->op == OP_POSTFIX;
+
 	if (!len)
 		return false;
 	if (p->op == OP_STRING)
 		return look_up_string(slot, p->set, at, len) & STRING_IS_MEMBER;
-	return look_up_part(slot, p->set, at, len, p->op == OP_POSTFIX);
+	if (len > LONGEST_STRING) {
+		at += at_end ? LONGEST_STRING : 0;
+		len = LONGEST_STRING;
+	}
+	return look_up_part(slot, p->set, at, len, at_end);
 }
 
 static __always_inline bool predicate_holds(u32 slot, struct scratch *s, struct predicate *p)

@@ -197,6 +197,7 @@ enum filter_flag {
 	FILTER_NEGATED = 1,
 	FILTER_SIGNED = 2,
 	FILTER_OUTSIDE_INIT_USER_NS = 4,
+	FILTER_ENFORCES = 8, /* of a selector that does something to the call or the process */
 };
 
 struct filter {

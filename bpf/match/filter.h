@@ -244,6 +244,9 @@ static __always_inline int compare_value(u32 slot, struct scratch *s, u32 id, st
 	/* What could not be read matches nothing, what is negated neither. */
 	if (field->flags & FIELD_ERROR)
 		return 0;
+	/* A path so deep that its beginning is not known could be any: nothing escapes a denial that way. */
+	if (f->flags & FILTER_ENFORCES && field->flags & FIELD_TRUNCATED && is_path(field->type))
+		return 1;
 	if (f->op >= OP_STRING && f->op <= OP_SUBSTRING_NOCASE) {
 		holds = compare_string(slot, s, f, field);
 	} else if (f->op >= OP_SOURCE_ADDRESS && f->op <= OP_STATE) {

@@ -6,6 +6,11 @@
 #include "read/field.h"
 #include "read/path.h"
 
+static __always_inline bool is_path(u8 type)
+{
+	return type >= TYPE_FD && type <= TYPE_LINUX_BINPRM;
+}
+
 static __always_inline struct file *file_of_descriptor(u32 number)
 {
 	struct task_struct *task = bpf_get_current_task_btf();

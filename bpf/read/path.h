@@ -152,6 +152,15 @@ static __always_inline void start_walk_here(struct scratch *s, struct vfsmount *
 	enter_mount(s, mount_of(mnt));
 }
 
+/* Goes on from the position in s->walk to its root, before s->path[walk.at..PATH_ROOM). */
+static __always_inline void climb(struct scratch *s, u32 *slot)
+{
+	s->walk.state = WALK_GOING;
+	bpf_loop(MAX_COMPONENTS, walk_up, slot, 0);
+	if (s->walk.state == WALK_GOING)
+		s->walk.state = WALK_TOO_LONG;
+}
+
 /* Walks from the position in s->walk to its root. Leaves the path in s->path[walk.at..PATH_ROOM). */
 __noinline int resolve_path(u32 slot)
 {
@@ -160,10 +169,7 @@ __noinline int resolve_path(u32 slot)
 	if (!s)
 		return WALK_ERROR;
 	s->walk.at = PATH_ROOM;
-	s->walk.state = WALK_GOING;
-	bpf_loop(MAX_COMPONENTS, walk_up, &slot, 0);
-	if (s->walk.state == WALK_GOING)
-		s->walk.state = WALK_TOO_LONG;
+	climb(s, &slot);
 	if (s->walk.at == PATH_ROOM) {
 		s->walk.at = PATH_ROOM - 1;
 		s->path[PATH_ROOM - 1] = '/';

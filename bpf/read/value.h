@@ -253,7 +253,7 @@ __noinline int read_value(u32 slot, u32 n)
 		read_number(s, n, spec, raw);
 	else if ((spec->type >= TYPE_STRING && spec->type <= TYPE_DATA_LOC) || spec->type == TYPE_NET_DEVICE)
 		read_text_slot(slot, n, element, raw);
-	else if (spec->type >= TYPE_FD && spec->type <= TYPE_LINUX_BINPRM)
+	else if (is_path(spec->type))
 		read_file_slot(slot, n, spec->type, raw);
 	else if (spec->type >= TYPE_SOCK && spec->type <= TYPE_SKB)
 		read_net_slot(slot, n, element, raw);

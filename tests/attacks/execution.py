@@ -12,6 +12,7 @@ from attacks.syscalls import EXECVEAT, attempt, call
 
 _AT_EMPTY_PATH = 0x1000
 _OUT = 100  # what programs of `native/` write to
+_FAR, _LONGEST_NAME = 40_000, 255
 _ENVIRONMENT: dict[str, str] = {}
 Spawn = Callable[[int], int]
 """Starts the program with this descriptor as its 100, gives the child."""
@@ -84,6 +85,19 @@ def from_directory_by_descriptor(ground: Ground) -> Strike:
     return _by_descriptor(os.open(_copy(ground, f"/var/tmp/fd-{ground.number}"), os.O_RDONLY))
 
 
+def from_far_below(ground: Ground) -> Strike:
+    """So deep that nothing that looks at the path sees its beginning."""
+    os.makedirs(f"/var/tmp/far-{ground.number}")
+    here = os.open(f"/var/tmp/far-{ground.number}", os.O_PATH)
+    for _ in range(_FAR // _LONGEST_NAME):
+        os.mkdir("d" * _LONGEST_NAME, dir_fd=here)
+        above, here = here, os.open("d" * _LONGEST_NAME, os.O_PATH, dir_fd=here)
+        os.close(above)
+    with os.fdopen(os.open("first", os.O_CREAT | os.O_WRONLY, 0o755, dir_fd=here), "wb") as file:
+        file.write(Path(ground.program("first")).read_bytes())
+    return _by_descriptor(os.open("first", os.O_RDONLY, dir_fd=here))
+
+
 def as_interpreter(ground: Ground) -> Strike:
     interpreter = _copy(ground, f"/var/tmp/interpreter-{ground.number}")
     script = Path(f"/opt/script-{ground.number}")
@@ -129,6 +143,7 @@ ATTACKS = (
     Attack("exec by a hard link", "exec/deny-program", by_hard_link, cost=4, outcome=Outcome.DETOUR),
     Attack("exec from a directory", "exec/deny-directory", from_directory, cost=4),
     Attack("exec from a directory by descriptor", "exec/deny-directory", from_directory_by_descriptor, cost=8),
+    Attack("exec from far below a directory", "exec/deny-directory", from_far_below, cost=8),
     Attack("exec from a directory as interpreter", "exec/deny-directory", as_interpreter, cost=4),
     Attack("exec from a directory by the loader", "exec/deny-directory", by_the_loader, cost=8, outcome=Outcome.DETOUR),
     Attack("exec of a memfd", "exec/deny-memfd", memfd, cost=8),

@@ -85,7 +85,55 @@ def seek_once(_directory: Path) -> None:
     seek()
 
 
+def on_chdir(selector: str) -> str:
+    return f"""
+        kprobes:
+        - call: sys_chdir
+          args: [{{index: 0, type: string}}]
+          selectors:
+          - matchArgs: [{{index: 0, operator: Equal, values: [/proc]}}]
+            {selector}
+        """
+
+
+def chdir_far_below(levels: int) -> Callable[[Path], None]:
+    """By a shell that lies so many directories with the longest possible name below."""
+
+    def act(directory: Path) -> None:
+        here = os.open(directory, os.O_PATH)
+        for _ in range(levels):
+            os.mkdir("d" * 255, dir_fd=here)
+            above, here = here, os.open("d" * 255, os.O_PATH, dir_fd=here)
+            os.close(above)
+        with os.fdopen(os.open("farshell", os.O_CREAT | os.O_WRONLY, 0o755, dir_fd=here), "wb") as file:
+            file.write(Path("/bin/sh").read_bytes())
+        program = os.open("farshell", os.O_RDONLY, dir_fd=here)
+        subprocess.run(["sh", "-c", "cd /proc"], executable=f"/proc/self/fd/{program}", pass_fds=[program], check=True)
+        os.close(program)
+        os.close(here)
+
+    return act
+
+
+def changed(_directory: Path) -> list[Expected]:
+    return [{"args": [{"string_arg": "/proc"}]}]
+
+
+FAR_BELOW = [
+    row(f"binary {matched} {value}, {levels} levels up", spec, changed if holds else never, chdir_far_below(levels))
+    for levels in (15, 40, 90)
+    for matched, value, holds in (
+        ("Prefix", "DIR/d", True),
+        ("NotPrefix", "DIR/d", False),
+        ("Postfix", "/farshell", True),
+        ("Postfix", "/sh", False),
+        ("In", "/bin/sh", False),
+    )
+    for spec in [on_chdir(f"matchBinaries: [{{operator: {matched}, values: [{value}]}}]")]
+]
+
 ROWS = [
+    *FAR_BELOW,
     row("binary In", names("In", PYTHON), once, seek_once),
     row("binary In, another", names("In", "/bin/cat"), never, seek_once),
     row("binary NotIn", names("NotIn", "/bin/cat"), once, seek_once),

@@ -31,3 +31,16 @@ OPTIONS = {
     "enforcement": ("best-effort", "strict"),
     "denials-per-minute": (),
 }
+
+NEVER_RETURN = frozenset(
+    (
+        "do_exit",
+        "do_group_exit",
+        "kthread_complete_and_exit",
+        "kthread_exit",
+        "make_task_dead",
+        *(f"__{abi}_sys_{call}" for abi in ("x64", "ia32", "arm64") for call in ("exit", "exit_group")),
+    )
+)
+"""Functions that end the task (`noreturn_deny` of the kernel's kernel/bpf/verifier.c, and tools/objtool/noreturns.h).
+Newer kernels refuse a program at their return, which would never run."""

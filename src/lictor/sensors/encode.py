@@ -13,7 +13,7 @@ from lictor.sensors.shapes import Shapes
 MASK = (1 << 64) - 1
 FILTER_NUMBERS = 8
 _NO_INDEX = 0xFF
-_NEGATED, _SIGNED, _OUTSIDE_INIT_USER_NS = 1, 2, 4
+_NEGATED, _SIGNED, _OUTSIDE_INIT_USER_NS, _ENFORCES = 1, 2, 4, 8
 _SIGN = 1 << 63
 _USER, _AT_RETURN, _RELATIVE, _READ_SIGNED, _INLINE, _DYNAMIC = 1, 2, 4, 8, 16, 32
 READ_STEPS, EXPRESSION_VALUES = 16, 7
@@ -147,11 +147,13 @@ class Encoder:
         sets: Sequence[OperandSet],
         numbers: Mapping[int, int],
         expression: int = 0,
+        enforces: bool = False,
     ) -> bytes:
         """A filter. `slots`: a plan's slot to the hook's; `numbers`: a plan's set to the kernel's; `expression`: where
-        in cel_steps its own begins."""
+        in cel_steps its own begins; `enforces`: its selector does something to the call or the process."""
         flags = (_NEGATED if one.negated else 0) | (_SIGNED if one.signed else 0)
         flags |= _OUTSIDE_INIT_USER_NS if one.outside_init_user_ns else 0
+        flags |= _ENFORCES if enforces else 0
         inline = self._inline(one) if not one.expression else [_slots_of(one, slots)]
         slot = slots.get(one.slot, 0)
         if one.subject in (Subject.NAMESPACE, Subject.CAPABILITY, Subject.CAPABILITY_CHANGE):

@@ -156,19 +156,19 @@ class Groups:
                 raise LictorError(
                     f"a selector of {name} has {len(conditions)} conditions, {SELECTOR_FILTERS} are possible"
                 )
-            filters += [self._filter(loaded, group, one) for one in conditions]
+            filters += [self._filter(loaded, group, one, _enforces(rule)) for one in conditions]
         group.filters = (store.free["filters"].take(len(filters)), len(filters)) if filters else (0, 0)
         for number, one in enumerate(filters):
             store.arrays["filters"].write(group.filters[0] + number, one)
 
-    def _filter(self, loaded: Loaded, group: Group, one: Filter) -> bytes:
+    def _filter(self, loaded: Loaded, group: Group, one: Filter, enforces: bool) -> bytes:
         store = self._store
         steps = self._encoder.expression(one, group.slots)
         first = store.free["cel_steps"].take(len(steps)) if steps else 0
         group.expressions.append((first, len(steps)))
         for place, step in enumerate(steps, first):
             store.arrays["cel_steps"].write(place, step)
-        return self._encoder.filter(one, group.slots, loaded.plan.sets, dict(enumerate(loaded.sets)), first)
+        return self._encoder.filter(one, group.slots, loaded.plan.sets, dict(enumerate(loaded.sets)), first, enforces)
 
     def _write_selectors(self, group: Group, rules: tuple[Rule, ...], bits: list[int], can_deny: bool) -> None:
         store, encoder = self._store, self._encoder
@@ -197,6 +197,10 @@ def _scope(plan: Plan, rule: Rule) -> Scope:
         predicate = plan.predicates[term.predicate]
         terms.add((question_of(predicate, plan.sets), term.negated))
     return frozenset({frozenset(terms)})
+
+
+def _enforces(rule: Rule) -> bool:
+    return any(action.kind in ENFORCING for action in (*rule.actions, *rule.return_actions))
 
 
 def _returns(plan: Hook) -> bool:

@@ -20,7 +20,8 @@ _TRACED = (
     "security_file_permission", "security_file_open", "security_bprm_check", "security_mmap_file", "vfs_write",
     "tcp_connect", "commit_creds", "cap_capable",
 )  # fmt: skip
-_CALLS = ("openat", "read", "write", "close", "lseek", "dup", "execve", "connect", "symlinkat", "unlinkat", "prctl")
+_CALLS = ("openat", "read", "write", "close", "lseek", "dup", "execve", "connect", "symlinkat", "unlinkat", "prctl",
+          "exit_group")  # fmt: skip
 SYMBOLS = pack(
     [
         *(Symbol(name, "t") for name in _TRACED),

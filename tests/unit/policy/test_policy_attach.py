@@ -220,6 +220,19 @@ def test_bytes_of_a_size_that_another_argument_has(compile_spec: Compile) -> Non
     assert [one.purpose for one in plan.hooks[0].attaches] == [Purpose.ENTRY, Purpose.RETURN]
 
 
+def test_no_program_waits_for_what_never_returns(compile_spec: Compile) -> None:
+    spec = """
+  kprobes:
+  - call: sys_exit_group
+    return: true
+    returnArg: {index: 0, type: int}
+    args: [{index: 0, type: int}]
+"""
+    hook = plan_of(compile_spec(spec)).hooks[0]
+    assert [one.purpose for one in hook.attaches] == [Purpose.ENTRY]
+    assert hook.reads[1].at_return
+
+
 def test_uprobes(compile_spec: Compile) -> None:
     spec = """
   uprobes:

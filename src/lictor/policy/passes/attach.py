@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from lictor.catalog.hooks import HookKind
+from lictor.catalog.hooks import NEVER_RETURN, HookKind
 from lictor.catalog.operations import BY_LSM, BY_SYSCALL
 from lictor.policy import document
 from lictor.policy.draft import Draft, HookDraft
@@ -73,7 +73,7 @@ def _ways(draft: Draft, hook: HookDraft) -> list[tuple[AttachKind, str, str]]:
     if hook.section == "fentries":
         return [(AttachKind.FENTRY, fentry, "the policy says so"), by_kprobe]
     if hook.returns and hook.siblings <= _FEW:
-        lack = fentry or machine.lacks("fexit")
+        lack = fentry or ("" if hook.function in NEVER_RETURN else machine.lacks("fexit"))
         ways = [(AttachKind.FENTRY, lack, "with fexit, which loses no return of a call that waits long"), by_multi]
         ways.append(by_kprobe)
     elif hook.siblings > _FEW:
@@ -101,7 +101,7 @@ def _by_number(hook: HookDraft, reason: str) -> tuple[Attach, ...]:
 
 
 def _returns(draft: Draft, hook: HookDraft, entry: AttachKind) -> tuple[Attach, ...]:
-    if not hook.returns:
+    if not hook.returns or hook.function in NEVER_RETURN:
         return ()
     symbol, lacks = hook.symbol, draft.machine.lacks
     ways = [

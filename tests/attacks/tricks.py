@@ -11,9 +11,10 @@ from pathlib import Path
 
 from attacks.files import SECRET, opens, protected
 from attacks.row import Attack, Ground, Outcome, Strike
-from attacks.syscalls import MOUNT, NAME_TO_HANDLE_AT, OPEN_BY_HANDLE_AT, attempt, call, in_child
+from attacks.syscalls import MOUNT, NAME_TO_HANDLE_AT, OPEN_BY_HANDLE_AT, OPEN_TREE, attempt, call, in_child
 
 _BIND = 0x1000
+_OPEN_TREE_CLONE = 1
 _LARGEST_HANDLE = 128
 _FLIPS = "200"
 
@@ -93,12 +94,25 @@ def in_a_renamed_directory(ground: Ground) -> Strike:
     return strike
 
 
-def by_handle(ground: Ground) -> Strike:
-    """On a tmpfs, which has handles; its entries are always known by name."""
+def _in_vault(ground: Ground) -> str:
+    """A protected file on a tmpfs of its own: overlayfs shows rules another path."""
     vault = f"/root/.ssh/vault-{ground.number}"
     os.makedirs(vault)
     call(MOUNT, b"none", vault.encode(), b"tmpfs", 0, None)
-    path = protected(vault, ground)
+    return protected(vault, ground)
+
+
+def in_a_detached_mount(ground: Ground) -> Strike:
+    """The directory once more, mounted nowhere."""
+    path = Path(_in_vault(ground))
+    tree = call(OPEN_TREE, -100, str(path.parent).encode(), _OPEN_TREE_CLONE)
+    return opens(f"/proc/self/fd/{tree}/{path.name}")
+
+
+def by_handle(ground: Ground) -> Strike:
+    """A tmpfs has handles; its entries are always known by name."""
+    path = _in_vault(ground)
+    vault = str(Path(path).parent)
     handle = ctypes.create_string_buffer((_LARGEST_HANDLE - 8).to_bytes(4, "little"), _LARGEST_HANDLE)
     call(NAME_TO_HANDLE_AT, -100, path.encode(), handle, ctypes.create_string_buffer(4), 0)
     mount = os.open(vault, os.O_RDONLY)
@@ -129,5 +143,6 @@ ATTACKS = (
     Attack("open by a bind mount", "files/deny-open", by_bind_mount, outcome=Outcome.DETOUR),
     Attack("open below another root", "files/deny-open", below_another_root, cost=8, outcome=Outcome.DETOUR),
     Attack("open in a renamed directory", "files/deny-open", in_a_renamed_directory, cost=2, outcome=Outcome.DETOUR),
+    Attack("open in a detached mount", "files/deny-open", in_a_detached_mount, outcome=Outcome.DETOUR),
     Attack("open by handle", "files/deny-open", by_handle),
 )

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from attacks import arena
 
-from guests.pool import Guest, Guests
+from guests.pool import PROGRAMS, Guest, Guests
 
 
 @pytest.fixture(scope="session")
 def guests(request: pytest.FixtureRequest) -> Iterator[Guests]:
-    """Those of all tests that were chosen for this run."""
+    """Those of all tests that were chosen for this run. Programs of attacks are built here: that takes long there."""
+    arena.build(PROGRAMS)
     chosen = [item.callspec.params["guest"] for item in request.session.items if _has_guest(item)]  # type: ignore[attr-defined]
     made = Guests(chosen)
     yield made

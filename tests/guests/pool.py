@@ -10,6 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
+PROGRAMS = ROOT / "build" / "attacks"
+_OWN = sorted(path.name for path in Path(os.environ.get("LICTOR_TEST_KERNELS", "/nonexistent")).glob("*/"))
+KERNELS = ("6.1", "6.12", *_OWN)
 
 
 @dataclass(frozen=True)
@@ -19,6 +22,9 @@ class Guest:
     kernel: str
     command: tuple[str, ...]
     options: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return " ".join((self.kernel, *self.options))
 
 
 class Guests:

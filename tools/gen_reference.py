@@ -11,7 +11,7 @@ import policy_pages
 
 from lictor.daemon.settings import DEFAULTS, SPECS, Spec, option
 from lictor.export.targets import OPTIONS, SCHEMES, Scheme
-from lictor.metrics.catalog import METRICS, Metric
+from lictor.metrics.catalog import METRICS, WITHOUT, Metric
 
 REFERENCE = Path(__file__).parent.parent / "docs" / "reference"
 _SETTINGS = """# Settings
@@ -71,7 +71,18 @@ Prometheus grow). Beyond 10,000 series events count for a workload called `other
 
 
 def metrics() -> str:
-    return _METRICS + "".join(_metric_row(name, metric) for name, metric in METRICS.items())
+    rows = "".join(_metric_row(name, metric) for name, metric in METRICS.items())
+    return _METRICS + rows + _WITHOUT + "".join(f"| `tetragon_{name}` | {why} |\n" for name, why in WITHOUT.items())
+
+
+_WITHOUT = """
+## Tetragon's that are not here
+
+Nothing in Lictor could be counted under these names; what stands in for one is named without its prefix.
+
+| metric | why |
+|---|---|
+"""
 
 
 def _metric_row(name: str, metric: Metric) -> str:

@@ -17,10 +17,11 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from lictor.errors import LictorError
 from lictor.metrics import events as event_metrics
-from lictor.metrics.catalog import METRICS
+from lictor.metrics.catalog import METRICS, WITHOUT
 from lictor.metrics.collector import Sample
 from lictor.metrics.events import EventCounts, hook_name
 from lictor.metrics.server import MetricsServer, parse
+from lictor.model.arguments import Argument, LongArg, SyscallId, SyscallIdArg
 from lictor.model.event import Event, ExecEvent, LossEvent
 from lictor.model.forms import WholeForms
 from lictor.model.hook import HookEvent, KprobeAction, KprobeBody, TracepointBody, UprobeBody
@@ -133,6 +134,60 @@ def test_made_up_binaries_fill_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
         counts.accept([ExecEvent(1, image(f"/{number}"), None)])
     found = {s.labels[4]: s.value for s in counts.samples()}
     assert found == {"/0": 1, "/1": 1, "/2": 1, "other": 7}
+
+
+def test_system_calls_and_flags_are_counted() -> None:
+    counts = EventCounts(("binary",), "node")
+    who = WholeForms(Process(binary="/bin/x", flags="execve clone", pid=1))
+
+    def enters(*arguments: Argument) -> HookEvent:
+        body = TracepointBody(
+            subsys="raw_syscalls", event="sys_enter", args=arguments, policy_name="p", action=KprobeAction.POST
+        )
+        return HookEvent(1, who, None, 1, body)
+
+    unknown = SyscallIdArg(SyscallId(99999, "x64"))
+    counts.accept(
+        [
+            enters(SyscallIdArg(SyscallId(137, "x64"))),
+            enters(LongArg("137")),
+            enters(unknown),
+            enters(),
+            *[ExecEvent(1, who, None)] * 2,
+        ]
+    )
+    found = {(one.name, one.labels[0]): one.value for one in counts.samples()}
+    assert found["tetragon_syscalls_total", "statfs"] == 2
+    assert found["tetragon_syscalls_total", "99999"] == 1
+    assert found["tetragon_flags_total", "execve"] == found["tetragon_flags_total", "clone"] == 2
+    assert sum(name == "tetragon_syscalls_total" for name, _ in found) == 2
+
+
+# Those of the reference, without the prefix.
+REFERENCE = """
+bpf_error_metrics_total bpf_missed_events_total build_info cgroup_rate_total cri_cgidmap_resolutions_total
+cri_cgidmap_resolutions_errors_total data_cache_capacity data_cache_evictions_total data_cache_misses_total
+data_cache_size data_event_size data_events_total debug_events_total enforcer_missed_notifications_total errors_total
+event_cache_entries event_cache_errors_total event_cache_fetch_failures_total event_cache_fetch_retries_total
+event_cache_inserts_total events_exported_bytes_total events_exported_total events_last_exported_timestamp
+events_missing_process_info_total export_ratelimit_events_dropped_total flags_total generic_kprobe_merge_pushed_total
+generic_kprobe_merge_total handler_errors_total handling_latency map_capacity map_entries map_errors_delete_total
+map_errors_update_total missed_link_probes_total missed_prog_probes_total msg_op_total notify_overflowed_events_total
+observer_ringbuf_errors_total observer_ringbuf_events_lost_total observer_ringbuf_events_received_total
+observer_ringbuf_queue_events_lost_total observer_ringbuf_queue_events_received_total overhead_program_runs_total
+overhead_program_seconds_total policyfilter_hook_container_image_missing_total
+policyfilter_hook_container_name_missing_total policyfilter_operations_total process_cache_capacity
+process_cache_early_deletions_total process_cache_evictions_total process_cache_misses_total process_cache_size
+process_loader_stats tracingpolicy_kernel_memory_bytes tracingpolicy_loaded tracingpolicy_selector_actions_total
+watcher_delete_pod_cache_evictions watcher_delete_pod_cache_hits watcher_errors_total watcher_events_total
+events_total policy_events_total syscalls_total
+"""
+
+
+def test_every_family_of_the_reference_is_here_or_has_a_reason() -> None:
+    ours = {name.removeprefix("tetragon_") for name in METRICS if name.startswith("tetragon_")}
+    assert ours | WITHOUT.keys() == set(REFERENCE.split())
+    assert not ours & WITHOUT.keys()
 
 
 def test_names_of_hooks() -> None:

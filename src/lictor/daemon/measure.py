@@ -9,6 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from lictor import __version__
+from lictor.clock import NANOSECONDS
 from lictor.daemon.agent import Agent
 from lictor.daemon.settings import node_name
 from lictor.export.counters import Row
@@ -16,7 +17,7 @@ from lictor.export.exports import Exports
 from lictor.metrics.collector import Sample, Source
 from lictor.metrics.events import EventCounts
 from lictor.metrics.server import MetricsServer
-from lictor.model.event import Event
+from lictor.model.event import Event, EventType
 from lictor.pipeline.reader import Reader
 from lictor.sensors.process import ProcessSensor
 from lictor.track.processes import Tracker
@@ -39,6 +40,7 @@ class Measures:
             partial(of_sensor, sensor, settings.process_table_entries),
             partial(of_tracker, tracker),
             partial(of_hooks, reader),
+            partial(of_programs, sensor, reader),
         ]
         if exports is not None:
             sources.append(partial(of_exports, exports))
@@ -70,12 +72,43 @@ def of_rings(reader: Reader) -> Iterator[Sample]:
     yield Sample("tetragon_observer_ringbuf_events_lost_total", priority + bulk)
     unreadable = reader.stats.bad + (reader.hooks.bad if reader.hooks is not None else 0)
     yield Sample("tetragon_observer_ringbuf_errors_total", unreadable)
+    yield from _of_operations(reader)
     yield Sample("tetragon_bpf_missed_events_total", priority, ("ENOSPC", "priority"))
     yield Sample("tetragon_bpf_missed_events_total", bulk, ("ENOSPC", "bulk"))
     if reader.throttle is not None:
         yield Sample("tetragon_cgroup_rate_total", reader.throttle.started, ("throttle_start",))
         yield Sample("tetragon_cgroup_rate_total", reader.throttle.stopped, ("throttle_stop",))
         yield Sample("lictor_cgroup_rate_held_back_total", reader.throttle.held_back)
+
+
+# The numbers that the reference has for what its programs send.
+_HOOKS = {
+    EventType.PROCESS_KPROBE: 13,
+    EventType.PROCESS_TRACEPOINT: 14,
+    EventType.PROCESS_UPROBE: 15,
+    EventType.PROCESS_LSM: 16,
+    EventType.PROCESS_LOADER: 26,
+    EventType.PROCESS_USDT: 28,
+}
+
+
+def _of_operations(reader: Reader) -> Iterator[Sample]:
+    stats = reader.stats
+    counted = {5: stats.execs, 7: stats.exits, 23: stats.clones, 24: stats.chunks}
+    if reader.hooks is not None:
+        counted |= {number: reader.hooks.made[kind] for kind, number in _HOOKS.items()}
+    for number, count in counted.items():
+        yield Sample("tetragon_msg_op_total", count, (str(number),))
+
+
+def of_programs(sensor: ProcessSensor, reader: Reader) -> Iterator[Sample]:
+    """What the kernel counted of our programs: nothing unless kernel.bpf_stats_enabled is on."""
+    own = ((name, "", "base", info) for name, info in sensor.programs())
+    hooks = ((name, policies, "generic", info) for name, policies, info in reader.programs())
+    for name, policies, kind, info in (*own, *hooks):
+        labels = (name, policies, "", name, kind)
+        yield Sample("tetragon_overhead_program_runs_total", info.run_count, labels)
+        yield Sample("tetragon_overhead_program_seconds_total", info.run_time_ns / NANOSECONDS, labels)
 
 
 def of_hooks(reader: Reader) -> Iterator[Sample]:

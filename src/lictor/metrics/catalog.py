@@ -30,6 +30,11 @@ METRICS: dict[str, Metric] = {
     "tetragon_bpf_missed_events_total": Metric(
         "counter", "records that found no room, by ring (`msg_op`: priority or bulk)", ("error", "msg_op")
     ),
+    "tetragon_msg_op_total": Metric(
+        "counter",
+        "records by what they tell of (`msg_op`: 5 exec, 7 exit, 23 clone, 24 long values, 13 to 28 hooks)",
+        ("msg_op",),
+    ),
     "tetragon_cgroup_rate_total": Metric("counter", "beginnings and ends of throttling of cgroups", ("type",)),
     "lictor_cgroup_rate_held_back_total": Metric("counter", "records held back for it"),
     "lictor_argument_bytes_lost_total": Metric(
@@ -85,8 +90,62 @@ METRICS: dict[str, Metric] = {
     "tetragon_missed_prog_probes_total": Metric(
         "counter", "runs that the kernel skipped, because the program ran already on that CPU", ("attach", "policy")
     ),
+    "tetragon_overhead_program_runs_total": Metric(
+        "counter",
+        "runs of a program, while kernel.bpf_stats_enabled is on",
+        ("attach", "policy", "policy_namespace", "section", "sensor"),
+    ),
+    "tetragon_overhead_program_seconds_total": Metric(
+        "counter",
+        "time that it took, while kernel.bpf_stats_enabled is on",
+        ("attach", "policy", "policy_namespace", "section", "sensor"),
+    ),
     "lictor_hooks_missed_total": Metric("counter", "runs of a hook that could not be looked at", ("where", "reason")),
     # Events
     "tetragon_events_total": Metric("counter", "events", ("type", *WORKLOAD_LABELS), True),
     "tetragon_policy_events_total": Metric("counter", "events of policies", ("policy", "hook", *WORKLOAD_LABELS), True),
+    "tetragon_syscalls_total": Metric(
+        "counter", "system calls, as raw_syscalls/sys_enter told of them", ("syscall", *WORKLOAD_LABELS), True
+    ),
+    "tetragon_flags_total": Metric("counter", "execs with this flag", ("type",), True),
+}
+
+# Families of Tetragon's that have no source here, and why.
+WITHOUT: dict[str, str] = {
+    "bpf_error_metrics_total": "a read that fails is an error value in its event",
+    "cri_cgidmap_resolutions_total": "containers are known by their cgroups' paths and runtime hooks",
+    "cri_cgidmap_resolutions_errors_total": "as above",
+    "data_cache_capacity": "long values have a budget in bytes: `lictor_argument_bytes_evicted_total`",
+    "data_cache_evictions_total": "as above",
+    "data_cache_misses_total": "as above",
+    "data_cache_size": "as above",
+    "data_event_size": "as above",
+    "data_events_total": "`msg_op_total` with `msg_op` 24",
+    "debug_events_total": "there are no such records",
+    "enforcer_missed_notifications_total": "`lictor_hooks_missed_total`, reason `a notification for the enforcer …`",
+    "errors_total": "each error has a metric of its own",
+    "event_cache_entries": "events wait for their process one round of the reader, and for nothing else",
+    "event_cache_errors_total": "as above",
+    "event_cache_fetch_failures_total": "as above",
+    "event_cache_fetch_retries_total": "as above",
+    "event_cache_inserts_total": "as above",
+    "events_missing_process_info_total": "`process_cache_misses_total`",
+    "generic_kprobe_merge_pushed_total": "entry and return are joined in the kernel",
+    "generic_kprobe_merge_total": "as above; `lictor_hooks_missed_total` has calls that could not be joined",
+    "handler_errors_total": "`observer_ringbuf_errors_total`",
+    "handling_latency": "not measured",
+    "map_entries": "`process_cache_size`; counting the kernel's table would walk it at each scrape",
+    "map_errors_delete_total": "an entry that is not there to be deleted is no error here",
+    "missed_link_probes_total": "`missed_prog_probes_total`: what the kernel skips it counts per program",
+    "observer_ringbuf_queue_events_lost_total": "there is no queue between the rings and the tracker",
+    "observer_ringbuf_queue_events_received_total": "as above",
+    "policyfilter_operations_total": "workloads are scope bits of processes, no maps of cgroups",
+    "process_cache_capacity": "the table holds all living processes",
+    "process_cache_early_deletions_total": "as above",
+    "process_cache_evictions_total": "as above",
+    "process_loader_stats": "`events_total` with `type` PROCESS_LOADER",
+    "watcher_delete_pod_cache_evictions": "pods are not watched",
+    "watcher_delete_pod_cache_hits": "as above",
+    "watcher_errors_total": "as above",
+    "watcher_events_total": "as above",
 }

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from lictor import log
-from lictor.model.event import Event, LossEvent
+from lictor.kernel.programs import ProgramInfo
+from lictor.model.event import Event, EventType, LossEvent
 from lictor.sensors.policies import PolicyEngine
 from lictor.track.hooks import HookTracker
 from lictor.track.pieces import Pieces
@@ -27,6 +30,7 @@ class HookStream:
         self._fresh: list[HookRecord] = []
         self._waited: list[HookRecord] = []
         self.bad = 0
+        self.made: Counter[EventType] = Counter()
 
     def take(self, batch: bytes, at: int, size: int) -> None:
         """Raises RecordError."""
@@ -47,6 +51,10 @@ class HookStream:
         return [
             LossEvent(now, count - told.get(key, 0), *key) for key, count in found.items() if count > told.get(key, 0)
         ]
+
+    def programs(self) -> list[tuple[str, str, ProgramInfo]]:
+        """Name, policies that it runs for alone, and what the kernel counted."""
+        return self._engine.programs()
 
     @property
     def missed(self) -> dict[tuple[str, str], int]:
@@ -75,4 +83,5 @@ class HookStream:
                 continue
             if event is not None:
                 made.append(event)
+        self.made.update([event.kind for event in made])
         return made

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from lictor import log
+from lictor.kernel.programs import ProgramInfo
 from lictor.model.event import Event, LossEvent
 from lictor.pipeline.hooks import HookStream
 from lictor.pipeline.sequence import Sequence
@@ -26,9 +27,13 @@ _BUSY_WAIT_S = 0.05
 
 @dataclass(slots=True)
 class ReaderStats:
-    """Records and bytes read, and records that made no sense."""
+    """Records and bytes read, those of processes by kind, and records that made no sense."""
 
     records: int = 0
+    execs: int = 0
+    exits: int = 0
+    clones: int = 0
+    chunks: int = 0
     bytes: int = 0
     bad: int = 0
     rounds: int = 0
@@ -124,6 +129,10 @@ class Reader:
             max(counted.lost_bulk, self.bulk_sequence.lost),
         )
 
+    def programs(self) -> list[tuple[str, str, ProgramInfo]]:
+        """The programs of policies, each with the policies that it runs for alone. Empty before the first policy."""
+        return self.hooks.programs() if self.hooks is not None else []
+
     def _drain_bulk(self) -> bool:
         """Take hook records, and the chunks of every exec that was read before this call: all were reserved before it.
 
@@ -162,6 +171,7 @@ class Reader:
                 elif kind == _PIECE and self.hooks is not None:
                     self.hooks.take_piece(batch, at, size)
                 elif kind == _CHUNK:
+                    self.stats.chunks += 1
                     self._tracker.chunks.add(*self._decoder.chunk(batch, at, size))
                 else:
                     raise RecordError(f"kind {kind} in the bulk ring")
@@ -175,7 +185,7 @@ class Reader:
         header, see, expected = decoder.header, self.priority_sequence.see, self.priority_sequence.expected
         least = decoder.header_size
         at, end = 0, len(batch)
-        records = 0
+        records = execs = exits = 0
         while at < end:
             size, kind, _, cpu, seq, _ = header(batch, at)
             records += 1
@@ -188,10 +198,13 @@ class Reader:
             event: Event | None = None
             try:
                 if kind == _EXEC:
+                    execs += 1
                     event = tracker.exec(decoder.exec(batch, at, size))
                 elif kind == _EXIT:
+                    exits += 1
                     event = tracker.exit(decoder.exit(batch, at, size))
                 elif kind == _CLONE:
+                    self.stats.clones += 1
                     tracker.clone(decoder.clone(batch, at, size))
                 else:
                     raise RecordError(f"kind {kind} in the priority ring")
@@ -201,6 +214,8 @@ class Reader:
                 events.append(event)
             at += size + 7 & ~7
         self.stats.records += records
+        self.stats.execs += execs
+        self.stats.exits += exits
         self.stats.bytes += end
 
     def _plausible(self, size: int, left: int) -> bool:

@@ -15,7 +15,7 @@ from lictor.errors import LictorError
 from lictor.host import procfs
 from lictor.host.cgroups import Hierarchy
 from lictor.kernel.objects import Object
-from lictor.kernel.programs import misses_of
+from lictor.kernel.programs import ProgramInfo, info_of, misses_of
 from lictor.policy.plan import Mode, Plan
 from lictor.sensors.attach import Attachments
 from lictor.sensors.calls import KeptCalls
@@ -175,6 +175,13 @@ class PolicyEngine:
                 found[where, "a notification for the enforcer was overwritten"] = state.overwritten
                 found[where, "a notification for the enforcer found no room"] = state.unused
         return found
+
+    def programs(self) -> list[tuple[str, str, ProgramInfo]]:
+        """Every loaded program, the policies that it runs for alone, and what the kernel counted of it."""
+        with self._lock:
+            users = self._users()
+            fds = self._attachments.program_fds()
+            return [(name, ",".join(users.get(name, ())), info_of(fd)) for name, fd in fds.items()]
 
     def _users(self) -> dict[str, list[str]]:
         """Program, as `Attachments.program_fds` names it -> policies that it runs for."""

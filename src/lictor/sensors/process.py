@@ -16,6 +16,7 @@ from lictor import log
 from lictor.host import cgroups, procfs
 from lictor.kernel.libbpf import KernelError, possible_cpus
 from lictor.kernel.objects import Object, object_path
+from lictor.kernel.programs import ProgramInfo, info_of
 from lictor.kernel.ring import Ring
 from lictor.sensors.throttle import CGROUPS, EVERYTHING, THROTTLED, Rate, Throttle
 from lictor.track.image import Key
@@ -138,6 +139,12 @@ class ProcessSensor:
     def counters(self) -> Counters:
         rows = [self._cpu.unpack(raw) for raw in self._counters.per_cpu(bytes(4))]
         return Counters(*(sum(column) for column in zip(*rows, strict=True)))
+
+    def programs(self) -> list[tuple[str, ProgramInfo]]:
+        """Its programs, and what the kernel counted of them."""
+        objects = [self.object, *([self._creds] if self._creds else [])]
+        fds = [(name, one.program_fd(name)) for one in objects for name in one.programs]
+        return [(name, info_of(fd)) for name, fd in fds if fd >= 0]
 
     def remove_tombstones(self, pending: Iterator[Key]) -> None:
         """Delete table entries of ended processes that could not go at their exit (bpf/process/exit.h).

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from typing import Any
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, MessageSizeTooLargeError
@@ -59,12 +60,14 @@ class KafkaSender:
         try:
             for message in messages:
                 try:
-                    sending.append(await self._producer.send(self.target.path, message.text))
+                    done = await self._producer.send(self.target.path, message.text)
+                    done.add_done_callback(_seen)
+                    sending.append(done)
                 except MessageSizeTooLargeError:
                     refused += 1
-            for done in asyncio.as_completed(sending):
+            for one in asyncio.as_completed(sending):
                 try:
-                    await done
+                    await one
                 except MessageSizeTooLargeError:
                     refused += 1
         except KafkaError as error:
@@ -81,3 +84,9 @@ class KafkaSender:
         if self._producer is not None:
             producer, self._producer = self._producer, None
             await producer.stop()
+
+
+def _seen(done: asyncio.Future[Any]) -> None:
+    """One failure stands for all of a batch; the library would complain of those that nobody asked about."""
+    if not done.cancelled():
+        done.exception()

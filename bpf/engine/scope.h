@@ -13,6 +13,7 @@
 #include "match/sets.h"
 #include "read/path.h"
 #include "read/task.h"
+#include "read/workload.h"
 
 #define PARENT_PATH_AT 8192 /* in the data; the process's own path is at 0 */
 #define ANCESTORS 16
@@ -38,13 +39,20 @@ static __always_inline struct scope_note *note_of(u32 tgid)
 	return bpf_map_lookup_elem(&scope_cache, &place);
 }
 
+static __always_inline u64 seal_of(u64 bits, u64 start, u32 generation)
+{
+	return bits * SCOPE_SEAL ^ (start + generation * SCOPE_SEAL);
+}
+
 /*
  * The bits that a note has for a process under a generation, 0: it has none (bit 0 is set for every process).
  *
  * Nothing orders the four members, and another process that shares the place may write at the same time, on another CPU
  * or on this one between two of the reads. The seal makes an answer of parts impossible: given bits of one process and
- * a seal of another it matches neither's start. The same process writes the same bits under one generation, but for
- * its exec, when no other thread of it runs.
+ * a seal of another it matches neither. A note is written by those only who compute bits (store_scope), never
+ * copied from the table: so what makes the table's entry stale and then clears the note (mark_moved, forget_scope) has
+ * the last word. The same process writes the same bits under one generation, but for its exec, when no other thread of
+ * it runs.
  */
 static __always_inline u64 noted_bits(u32 tgid, u64 start, u32 generation)
 {
@@ -54,7 +62,7 @@ static __always_inline u64 noted_bits(u32 tgid, u64 start, u32 generation)
 	if (!note)
 		return 0;
 	bits = note->bits;
-	if (note->tgid != tgid || note->generation != generation || note->seal != (bits * SCOPE_SEAL ^ start))
+	if (note->tgid != tgid || note->generation != generation || note->seal != seal_of(bits, start, generation))
 		return 0;
 	return bits;
 }
@@ -66,15 +74,23 @@ static __always_inline void write_note(u32 tgid, u64 bits, u64 start, u32 genera
 	if (!note)
 		return;
 	note->bits = bits;
-	note->seal = bits * SCOPE_SEAL ^ start;
+	note->seal = seal_of(bits, start, generation);
 	note->tgid = tgid;
 	note->generation = generation;
+}
+
+static __always_inline void clear_note(u32 tgid)
+{
+	volatile struct scope_note *note = note_of(tgid);
+
+	if (note)
+		note->generation = 0;
 }
 
 /* What is known of the current process is out of date, and it is met anew. */
 static __always_inline void forget_scope(u32 tgid)
 {
-	write_note(tgid, 0, 0, 0);
+	clear_note(tgid);
 	bpf_map_delete_elem(&scope_table, &tgid);
 }
 
@@ -94,8 +110,6 @@ __noinline int scope_applies(u32 id)
 	entry = bpf_map_lookup_elem(&scope_table, &tgid);
 	if (!entry || entry->generation != generation || entry->start != task->group_leader->start_boottime)
 		return APPLIES_MAYBE;
-	if (entry->words == 1)
-		write_note(tgid, entry->bits[0], entry->start, generation);
 	words = hook->words & entry->words;
 	for (u32 i = 0; i < SCOPE_WORDS; i++) {
 		if (!words)
@@ -219,7 +233,9 @@ static __always_inline bool predicate_holds(u32 slot, struct scratch *s, struct 
 	case PREDICATE_NAMESPACE_PID:
 		return number_in(p->set, s->nspid);
 	case PREDICATE_WORKLOAD:
-		return number_in(p->set, s->cgroup_id);
+		if (s->mode == SCOPE_FORK)
+			return before;
+		return number_in(p->set, s->workload);
 	}
 	return false;
 }
@@ -262,6 +278,34 @@ static long ask_conjunction(u32 index, u32 *slot)
 	return 0;
 }
 
+/* A process is where its first thread is: others can be elsewhere in hierarchies of version 1. */
+static __always_inline u64 cgroup_id_of(struct task_struct *task)
+{
+	return BPF_CORE_READ(cgroup_of(task->group_leader), id);
+}
+
+/* The bits of a process are those of a cgroup that it is no longer in. */
+static __always_inline void mark_moved(struct task_struct *task)
+{
+	u32 tgid = task->tgid;
+	struct scope_entry *entry = bpf_map_lookup_elem(&scope_table, &tgid);
+
+	if (entry && entry->start == task->group_leader->start_boottime)
+		__sync_fetch_and_or(&entry->generation, SCOPE_MOVED);
+	clear_note(tgid);
+}
+
+/*
+ * A process that is moved while its bits are computed: the mark can have come before they were stored. So they are
+ * stored first, and then it is looked at again where the process is.
+ */
+static __always_inline void look_again(struct scratch *s, struct task_struct *task)
+{
+	__sync_lock_test_and_set(&s->fence, 1);
+	if (cgroup_id_of(task) != s->cgroup_id)
+		mark_moved(task);
+}
+
 /* What the slot is to ask about: who it is, and what was known of it before. */
 static __always_inline void look_at(struct scratch *s, struct task_struct *task)
 {
@@ -270,14 +314,17 @@ static __always_inline void look_at(struct scratch *s, struct task_struct *task)
 
 	s->tgid = tgid;
 	read_pid(task->group_leader, &s->nspid, &inum, &level);
-	s->cgroup_id = BPF_CORE_READ(cgroup_of(task), id);
+	s->cgroup_id = cgroup_id_of(task);
 	s->scope.start = task->group_leader->start_boottime;
 	s->known_generation = 0;
+	s->known_moved = 0;
 	entry = bpf_map_lookup_elem(&scope_table, &tgid);
-	if (entry && entry->start == s->scope.start)
-		s->known_generation = entry->generation;
-	else
+	if (entry && entry->start == s->scope.start) {
+		s->known_generation = entry->generation & ~SCOPE_MOVED;
+		s->known_moved = entry->generation & SCOPE_MOVED;
+	} else {
 		entry = NULL;
+	}
 	for (u32 i = 0; i < SCOPE_WORDS; i++) {
 		s->before[i] = entry ? entry->bits[i] : 0;
 		s->inherited[i] = 0;
@@ -364,10 +411,11 @@ __noinline int take_baseline(u32 slot)
 static __always_inline void store_scope(struct scratch *s, u32 tgid)
 {
 	struct scope_entry *entry = bpf_map_lookup_elem(&scope_table, &tgid);
-	bool noted = s->scope.words == 1;
 
-	write_note(tgid, s->scope.bits[0], s->scope.start, noted ? s->scope.generation : 0);
-
+	if (s->scope.words == 1)
+		write_note(tgid, s->scope.bits[0], s->scope.start, s->scope.generation);
+	else
+		clear_note(tgid);
 	if (!entry || entry->start != s->scope.start) {
 		bpf_map_update_elem(&scope_table, &tgid, &s->scope, BPF_ANY);
 		return;
@@ -391,8 +439,8 @@ __noinline int decide_scope(u32 slot, u32 tgid)
 
 	if (!s || !state)
 		return 0;
-	/* Before the predicates are read: whoever changes them afterwards makes this answer stale. */
-	s->scope.generation = s->mode == SCOPE_FORK ? s->known_generation : state->generation;
+	if (s->mode == SCOPE_FORK)
+		s->scope.generation = s->known_generation | s->known_moved;
 	s->scope.bits[0] |= 1 << SCOPE_ALL;
 	bpf_loop(state->predicates, ask_predicate, &slot, 0);
 	bpf_loop(state->conjunctions, ask_conjunction, &slot, 0);
@@ -414,6 +462,9 @@ __noinline int refresh_scope(u32 slot, u32 mode)
 	if (!s || !state)
 		return 0;
 	look_at(s, task);
+	/* Before it is asked what there is to know: whoever changes that afterwards makes this answer stale. */
+	s->scope.generation = state->generation;
+	barrier();
 	s->mode = mode;
 	s->path_len = 0;
 	s->parent_path_len = 0;
@@ -425,7 +476,13 @@ __noinline int refresh_scope(u32 slot, u32 mode)
 		s->path_len = read_executable_of(slot, bpf_get_current_task(), 0);
 	if (mode == SCOPE_EXEC || !s->known_generation)
 		take_baseline(slot);
-	return decide_scope(slot, task->tgid);
+	if (!(state->flags & ENGINE_WORKLOADS))
+		return decide_scope(slot, task->tgid);
+	s->walk.node = (u64)cgroup_of(task->group_leader);
+	find_workload(slot);
+	decide_scope(slot, task->tgid);
+	look_again(s, task);
+	return 0;
 }
 
 /* Puts the bits of the current process into the slot: the words that are not 0, as `words` says. */

@@ -40,7 +40,10 @@ struct scratch {
 	u64 before[SCOPE_WORDS];  /* while they are computed: what was known, and what ancestors hand down */
 	u64 inherited[SCOPE_WORDS];
 	u32 known_generation; /* of `before`, 0: nothing known */
+	u32 known_moved;      /* SCOPE_MOVED, if `before` was marked so */
 	u32 mode;             /* enum scope_mode */
+	u32 workload;         /* enum workload */
+	u32 fence;
 	u32 tgid, nspid;
 	u64 cgroup_id;
 	u32 path_len, parent_path_len;

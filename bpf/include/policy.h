@@ -65,7 +65,8 @@ enum engine_flag {
 	ENGINE_FORK_SENSITIVE = 1, /* a predicate looks at the pid or at the parent, or is handed down to children */
 	ENGINE_PATHS = 2,          /* a predicate looks at the executable */
 	ENGINE_PARENT_PATHS = 4,
-	ENGINE_CHANGES = 8, /* a condition compares with what a process had at its exec */
+	ENGINE_WORKLOADS = 8, /* a predicate looks at the cgroup */
+	ENGINE_CHANGES = 16,  /* a condition compares with what a process had at its exec */
 };
 
 enum hook_flag {
@@ -443,8 +444,11 @@ enum predicate_kind {
 	PREDICATE_PARENT_BINARY,
 	PREDICATE_PID,
 	PREDICATE_NAMESPACE_PID,
-	PREDICATE_WORKLOAD,
+	PREDICATE_WORKLOAD, /* the process's workload, bits of enum workload, is one of the set's numbers */
 };
+
+/* What the names of its cgroups make of a process; 0: it is the host's. */
+enum workload { WORKLOAD_POD = 1, WORKLOAD_CONTAINER = 2 };
 
 struct predicate {
 	u8 kind;
@@ -466,12 +470,15 @@ struct conjunction {
 	u32 pad;
 };
 
+/* In a generation: computed for another cgroup than the process is in now. */
+#define SCOPE_MOVED (1U << 31)
+
 #define SCOPE_CACHE 4096 /* a power of two */
 #define SCOPE_SEAL 0x9e3779b97f4a7c15ULL
 
 /*
  * The bits of a process that has none outside the first word, by the low bits of its tgid. Written and read without a
- * lock: `seal` is made of the bits and of the process's start, so that a note that is half another's is no one's.
+ * lock: `seal` is made of bits, the process's start and the generation: a note that is half another's is no one's.
  */
 struct scope_note {
 	u64 bits;

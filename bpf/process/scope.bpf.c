@@ -77,6 +77,10 @@ int BPF_PROG(scope_fork, struct task_struct *parent, struct task_struct *child)
 		refresh_scope(slot, SCOPE_MEET);
 	look_at(s, parent);
 	if (s->known_generation) {
+		/* It begins life where clone3 was told to put it. What its bits are there, it finds out itself. */
+		if (state->flags & ENGINE_WORKLOADS && cgroup_id_of(child) != s->cgroup_id)
+			s->known_moved = SCOPE_MOVED;
+		s->cgroup_id = cgroup_id_of(child);
 		tgid = child->tgid;
 		s->scope.start = child->start_boottime;
 		s->mode = SCOPE_FORK;
@@ -85,7 +89,7 @@ int BPF_PROG(scope_fork, struct task_struct *parent, struct task_struct *child)
 		if (state->flags & ENGINE_FORK_SENSITIVE && s->known_generation == state->generation) {
 			decide_scope(slot, tgid);
 		} else {
-			s->scope.generation = s->known_generation;
+			s->scope.generation = s->known_generation | s->known_moved;
 			s->scope.words = 0;
 			for (u32 i = 0; i < SCOPE_WORDS; i++) {
 				s->scope.bits[i] = s->before[i];
@@ -94,8 +98,21 @@ int BPF_PROG(scope_fork, struct task_struct *parent, struct task_struct *child)
 			}
 			store_scope(s, tgid);
 		}
+		if (state->flags & ENGINE_WORKLOADS)
+			look_again(s, child);
 	}
 	release_slot(s);
+	return 0;
+}
+
+/* The kernel tells of a move when it is done, to whoever asked for it before the call returns. */
+SEC("tp_btf/cgroup_attach_task")
+int BPF_PROG(scope_move, struct cgroup *cgroup, const char *path, struct task_struct *task)
+{
+	struct engine_state *state = engine_at(0);
+
+	if (state && state->flags & ENGINE_WORKLOADS)
+		mark_moved(task);
 	return 0;
 }
 

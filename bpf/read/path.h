@@ -177,6 +177,14 @@ __noinline int resolve_path(u32 slot)
 	return s->walk.state;
 }
 
+/* NULL above the root of a hierarchy. */
+static __always_inline struct kernfs_node *parent_node(struct kernfs_node *node)
+{
+	if (bpf_core_field_exists(((struct kernfs_node___rcu_parent *)0)->__parent))
+		return BPF_CORE_READ((struct kernfs_node___rcu_parent *)node, __parent);
+	return BPF_CORE_READ((struct kernfs_node___parent *)node, parent);
+}
+
 static long cgroup_up(u32 index, u32 *slot)
 {
 	struct scratch *s = scratch_at(*slot);
@@ -187,10 +195,7 @@ static long cgroup_up(u32 index, u32 *slot)
 	if (!s)
 		return 1;
 	node = (struct kernfs_node *)s->walk.node;
-	if (bpf_core_field_exists(((struct kernfs_node___rcu_parent *)0)->__parent))
-		parent = BPF_CORE_READ((struct kernfs_node___rcu_parent *)node, __parent);
-	else
-		parent = BPF_CORE_READ((struct kernfs_node___parent *)node, parent);
+	parent = parent_node(node);
 	if (!parent) {
 		s->walk.state = WALK_AT_ROOT;
 		return 1;

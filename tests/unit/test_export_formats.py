@@ -15,7 +15,8 @@ from ocsf_json_schema import OcsfJsonSchemaEmbedded, get_ocsf_schema
 
 from lictor.clock import WallClock
 from lictor.export.formats import convert_to
-from lictor.export.formats.mapping import argv, epoch_ms, milliseconds, nest
+from lictor.export.formats.functions import argv, epoch_ms, milliseconds
+from lictor.export.formats.nested import nest
 from lictor.model.event import Event, ExecEvent, ExitEvent, LossEvent, ThrottleEvent
 from lictor.model.forms import WholeForms
 from lictor.model.hook import HookEvent, KprobeAction, KprobeBody, LsmBody, TracepointBody, UprobeBody

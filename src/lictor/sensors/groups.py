@@ -8,7 +8,7 @@ from lictor.errors import LictorError
 from lictor.policy.plan import ActionKind, Attach, AttachKind, Filter, Hook, Mode, Plan, Purpose, Rule, Source, Subject
 from lictor.sensors.encode import ENFORCING, Encoder
 from lictor.sensors.hooks import Hooks, SharedHook, hook_key
-from lictor.sensors.predicates import ANYONE, EVERYONE, Predicates, Scope, Term, question_of
+from lictor.sensors.predicates import ANYONE, EVERYONE, Predicates, Scope, Term, question_of, workload_question
 from lictor.sensors.store import Store
 
 _DENIERS = frozenset((AttachKind.LSM, AttachKind.FMOD_RET, AttachKind.OVERRIDE, AttachKind.CGROUP))
@@ -196,6 +196,8 @@ def _scope(plan: Plan, rule: Rule) -> Scope:
     for term in rule.scope:
         predicate = plan.predicates[term.predicate]
         terms.add((question_of(predicate, plan.sets), term.negated))
+    if plan.workload is not None:
+        terms.add((workload_question(plan.workload), False))
     return frozenset({frozenset(terms)})
 
 

@@ -17,6 +17,7 @@ from lictor.host.cgroups import Hierarchy
 from lictor.kernel.objects import Object
 from lictor.kernel.programs import ProgramInfo, info_of, misses_of
 from lictor.policy.plan import Mode, Plan
+from lictor.sensors import workloads
 from lictor.sensors.attach import Attachments
 from lictor.sensors.calls import KeptCalls
 from lictor.sensors.encode import Encoder, not_yet
@@ -275,8 +276,7 @@ class PolicyEngine:
 
 def _refuse(plan: Plan) -> None:
     """What a plan asks for and the engine does not do is named here, before anything is touched."""
-    if plan.workload is not None:
-        raise not_yet("workload selectors")
+    workloads.refuse(plan)
     for hook in plan.hooks:
         if hook.return_action:
             raise not_yet(f"`returnArgAction: {hook.return_action}`")

@@ -11,7 +11,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from lictor.errors import LictorError
-from lictor.policy.plan import OperandSet, Predicate, PredicateKind, SetKind
+from lictor.policy.plan import OperandSet, Predicate, PredicateKind, SetKind, Workload
+from lictor.sensors import workloads
 from lictor.sensors.numbers import Numbers
 from lictor.sensors.sets import Sets
 from lictor.sensors.store import Store
@@ -20,7 +21,7 @@ EVERYONE = 0
 SCOPE_BITS = 2048
 MOST_TERMS = 12
 _NO_BIT = 0xFFFF
-_FORK_SENSITIVE, _PATHS, _PARENT_PATHS, _CHANGES = 1, 2, 4, 8
+_FORK_SENSITIVE, _PATHS, _PARENT_PATHS, _WORKLOADS, _CHANGES = 1, 2, 4, 8, 16
 _OPS = {SetKind.STRINGS: "OP_STRING", SetKind.PREFIXES: "OP_PREFIX", SetKind.POSTFIXES: "OP_POSTFIX"}
 
 # A predicate with its operand set as a value, so that equal ones of different plans are equal.
@@ -202,6 +203,8 @@ class Predicates:
                 flags |= _PATHS
             if kind is PredicateKind.PARENT_BINARY:
                 flags |= _PARENT_PATHS
+            if kind is PredicateKind.WORKLOAD:
+                flags |= _WORKLOADS
         store = self._store
         engine = store.arrays["engine"]
         predicates = max((one.element + 1 for one in self._asked.values()), default=0)
@@ -217,5 +220,13 @@ def question_of(predicate: Predicate, sets: tuple[OperandSet, ...]) -> Question:
     if predicate.kind is PredicateKind.PID:
         operands = OperandSet(kind=SetKind.NUMBERS, numbers=predicate.numbers)
         return predicate.kind, operands, predicate.follow_forks, predicate.namespace_pid
+    if predicate.workload is not None:
+        return workload_question(predicate.workload)
     assert predicate.set is not None
     return predicate.kind, sets[predicate.set], predicate.follow_children, False
+
+
+def workload_question(workload: Workload) -> Question:
+    """Whether a process is of a workload."""
+    operands = OperandSet(kind=SetKind.NUMBERS, numbers=workloads.kinds(workload))
+    return PredicateKind.WORKLOAD, operands, False, False

@@ -11,8 +11,8 @@ import re
 
 # The id stands at the end of a component, behind any runtime's prefix and before an optional unit suffix.
 _ID = re.compile(r"(?:^|[-:])([0-9a-f]{64})(?:\.scope)?$")
-# conmon and similar helpers of a runtime are named after the container and live outside it.
-_HELPER = re.compile(r"conmon")
+# conmon is named after the container and lives outside it.
+_HELPER = re.compile(r"conmon[-:][0-9a-f]{64}(?:\.scope)?$")
 _SHORT = 31
 
 

@@ -12,8 +12,6 @@ def convert_to(name: str) -> Convert | None:
     """The conversion to a format of `targets.FORMATS`; None for our own, which needs none."""
     if name == "json":
         return None
-    from lictor.export.formats import cef, mapping
+    from lictor.export.formats import cef, nested
 
-    if name == "cef":
-        return cef.converter()
-    return mapping.json_converter(name)
+    return cef.converter() if name == "cef" else nested.converter(name)

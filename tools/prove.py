@@ -31,8 +31,25 @@ class Proof:
     environment: tuple[tuple[str, str], ...] = ()
 
 
+LIVE_TABLES = tuple(f"tests/kernel/test_{name}.py" for name in ("hooks", "operators", "selectors", "types"))
+
+
 def _vm(kernel: str, *words: str) -> tuple[str, ...]:
     return (PY, "tools/vm.py", "run", "--kernel", kernel, "--timeout", "1500", *words, "--", *SUITE)
+
+
+def _tables(kernel: str) -> tuple[str, ...]:
+    """The live tables of policies where a preempted program makes way for others on its only CPU."""
+    words = (PY, "tools/vm.py", "run", "--kernel", kernel, "--timeout", "3000", *ONE_CPU)
+    return (*words, "--", PY, "-B", "-m", "pytest", "-q", "-p", "no:cacheprovider", *LIVE_TABLES)
+
+
+def _churn(kernel: str) -> tuple[str, ...]:
+    words = (PY, "tools/vm.py", "run", "--kernel", kernel, "--timeout", "1500", "--smp", "2", "--", "env")
+    return (*words, "LICTOR_CHURN_SECONDS=60", "LICTOR_CHURN_RATE=2000", *CHURN)
+
+
+CHURN = (PY, "-B", "-m", "pytest", "-q", "-s", "-p", "no:cacheprovider", "tests/kernel/test_policy_churn.py")
 
 
 DECODERS = tuple(f"tests/unit/test_{name}.py" for name in ("records", "sequence", "forms", "text", "api_protobuf"))
@@ -53,12 +70,24 @@ PROOFS = (
     Proof(
         "churn",
         "8 threads change policies for a minute while events flow: none lost, doubled or foreign, no leak",
-        (PY, "-m", "pytest", "-q", "-s", "-p", "no:cacheprovider", "tests/kernel/test_policy_churn.py"),
+        CHURN,
         (("LICTOR_CHURN_SECONDS", "60"),),
+    ),
+    *(
+        Proof(f"churn-{kernel}", f"the same at 2,000 events a second or more, Debian {kernel}", _churn(kernel))
+        for kernel in ("6.1", "6.12")
     ),
     Proof("outage", "receivers that are dead for a minute under load miss nothing", (PY, "tools/outage.py")),
     Proof("preempt-6.1", "the kernel suite with 4 CPUs and full preemption, Debian 6.1", _vm("6.1", *PREEMPT)),
     Proof("preempt-6.12", "the kernel suite with 4 CPUs and full preemption, Debian 6.12", _vm("6.12", *PREEMPT)),
+    *(
+        Proof(
+            f"preempt-one-{kernel}",
+            f"the live tables on one CPU with full preemption, Debian {kernel}",
+            _tables(kernel),
+        )
+        for kernel in ("6.1", "6.12")
+    ),
     *(
         Proof(
             f"attacks-{kernel}{kind}",

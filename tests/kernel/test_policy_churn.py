@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections import Counter
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -19,6 +20,9 @@ from lictor.policy.plan import Plan
 
 pytestmark = pytest.mark.kernel
 SECONDS = float(os.environ.get("LICTOR_CHURN_SECONDS", "3"))  # a minute in `make prove`
+RATE = float(os.environ.get("LICTOR_CHURN_RATE", "0"))  # events per second that there must be at least
+PAUSE = float(os.environ.get("LICTOR_CHURN_PAUSE", "0.004"))  # after every 10 events
+MOST_GROWTH = 16 << 20  # bytes; what is remembered of removed policies has a bound
 THREADS, ALWAYS, FIRST = 8, 9000, 9100
 SEEK = """
 import os, sys, time
@@ -30,7 +34,7 @@ while os.getppid() == int(sys.argv[1]) and not os.path.exists(sys.argv[2]):
         for offset in range({first}, {first} + {threads}):
             os.lseek(fd, offset, 0)
     count += 10
-    time.sleep(0.004)
+    time.sleep({pause})
 print(count)
 """
 POLICY = """
@@ -45,6 +49,11 @@ POLICY = """
 
 def spec(offset: int, scope: str = "") -> str:
     return POLICY.replace("OFFSET", str(offset)).replace("SCOPE", scope)
+
+
+def resident() -> int:
+    """Bytes of this process in memory."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 def churn(bench: Bench, plans: list[Plan], until: float, rounds: Counter[str], problems: list[str]) -> None:
@@ -66,8 +75,9 @@ def test_churn(bench: Bench, machine: Machine, tmp_path: object) -> None:
         pass
     before = {name: numbers.used for name, numbers in engine.store.free.items()}
     descriptors = len(os.listdir("/proc/self/fd"))
+    kernel_memory, memory = engine.memory(), resident()
     stop = f"{tmp_path}/stop"
-    script = SEEK.format(always=ALWAYS, first=FIRST, threads=THREADS)
+    script = SEEK.format(always=ALWAYS, first=FIRST, threads=THREADS, pause=PAUSE)
     engine.load(compiled(spec(ALWAYS), machine, "always"))
     seeker = subprocess.Popen(
         [sys.executable, "-S", "-c", script, str(os.getpid()), stop], stdout=subprocess.PIPE, text=True
@@ -112,7 +122,13 @@ def test_churn(bench: Bench, machine: Machine, tmp_path: object) -> None:
     assert {name: numbers.used for name, numbers in engine.store.free.items()} == before
     assert len(os.listdir("/proc/self/fd")) == descriptors
     assert not list(engine.store.numbers.keys())
+    assert not list(engine.store.object.map("kept_calls").keys())
+    assert engine.memory() <= kernel_memory + (1 << 16)  # of hashes: what this machine's processes have in them
+    assert resident() - memory < MOST_GROWTH
     assert min(rounds[f"churn-{number}"] for number in range(THREADS)) > 0
+    events = calls + seen.total()
     print(
-        f"{sum(rounds.values())} rounds of load, three replacements and removal; {calls} calls, {seen.total()} matches"
+        f"{sum(rounds.values())} rounds of load, three replacements and removal; {events} events, "
+        f"{events / SECONDS:.0f} per second"
     )
+    assert events / SECONDS >= RATE

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import mmap
 import os
+import shutil
 import struct
 from pathlib import Path
 
@@ -66,6 +67,12 @@ def seek_and_close(directory: Path) -> None:
     fd = os.open(directory / "wanted", os.O_RDONLY)
     os.lseek(fd, 1, os.SEEK_SET)
     os.close(fd)
+
+
+def run_own(directory: Path) -> None:
+    """A program that nobody else runs."""
+    shutil.copy("/bin/true", directory / "true")
+    run(str(directory / "true"))
 
 
 def permission(directory: Path) -> list[dict[str, object]]:
@@ -133,10 +140,10 @@ ROWS = [
         - subsystem: sched
           event: sched_process_exec
           args: [{index: 4, type: data_loc}, {index: 5, type: int}]
-          selectors: [{matchArgs: [{index: 4, operator: Equal, values: [/bin/true]}]}]
+          selectors: [{matchArgs: [{index: 4, operator: Equal, values: [DIR/true]}]}]
         """,
-        lambda _: run("/bin/true"),
-        lambda _: [{"subsys": "sched", "event": "sched_process_exec", "args": [{"string_arg": "/bin/true"}, {}]}],
+        run_own,
+        lambda d: [{"subsys": "sched", "event": "sched_process_exec", "args": [{"string_arg": f"{d}/true"}, {}]}],
         ("tracepoint",),
         everyone=True,
     ),
@@ -148,12 +155,10 @@ ROWS = [
           event: sched_process_exec
           raw: true
           args: [{index: 2, type: linux_binprm}]
-          selectors: [{matchArgs: [{index: 2, operator: Postfix, values: [/true]}]}]
+          selectors: [{matchArgs: [{index: 2, operator: Equal, values: [DIR/true]}]}]
         """,
-        lambda _: run("/bin/true"),
-        lambda _: [
-            {"args": [{"linux_binprm_arg": {"path": lambda p: p.endswith("/true"), "permission": "-rwxr-xr-x"}}]}
-        ],
+        run_own,
+        lambda d: [{"args": [{"linux_binprm_arg": {"path": f"{d}/true", "permission": "-rwxr-xr-x"}}]}],
         everyone=True,
     ),
 ]

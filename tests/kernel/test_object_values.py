@@ -152,15 +152,15 @@ def probe_a_function(_: Path) -> int:
     return kind
 
 
+def module_file() -> Path | None:
+    """A module of this kernel, where it is one that `tools/vm.py` fetched; compressed in newer ones."""
+    name = f"*/lib/modules/{os.uname().release}/kernel/drivers/net/dummy.ko*"
+    return next(Path("/root/.cache/lictor-vm").glob(name), None)
+
+
 def insert_module(_: Path) -> None:
-    path = f"/root/.cache/lictor-vm/*/lib/modules/{os.uname().release}/kernel/drivers/net/dummy.ko"
-    subprocess.run(f"/sbin/insmod {path} numdummies=0 && /sbin/rmmod dummy", shell=True, check=True)
-
-
-def module_file() -> bool:
-    return bool(
-        list(Path("/root/.cache/lictor-vm").glob(f"*/lib/modules/{os.uname().release}/kernel/drivers/net/dummy.ko"))
-    )
+    subprocess.run(["/sbin/insmod", str(module_file()), "numdummies=0"], check=True)
+    subprocess.run(["/sbin/rmmod", "dummy"], check=True)
 
 
 def through_a_pipe(_: Path) -> None:
@@ -342,7 +342,17 @@ ROWS = [
         insert_module,
         told([{"module_arg": {"name": "dummy"}}]),
         everyone=True,
-        given=module_file,
+        given=lambda: module_file() is not None,
+    ),
+    Row(
+        "load_info",
+        on("mod_sysfs_setup", "index: 1, type: load_info", match="matchPIDs: [{operator: In, values: [SELF], followForks: true}]"),
+        insert_module,
+        # Debian signs its modules.
+        told([{"module_arg": {"name": "dummy", "signature_ok": True}}]),
+        *BY_KPROBE,
+        everyone=True,
+        given=lambda: module_file() is not None,
     ),
     Row(
         "filename",

@@ -346,7 +346,7 @@ ROWS = [
     ),
     Row(
         "load_info",
-        on("mod_sysfs_setup", "index: 1, type: load_info", match="matchPIDs: [{operator: In, values: [SELF], followForks: true}]"),
+        on("mod_sysfs_setup", "index: 1, type: load_info", whose=", followForks: true"),
         insert_module,
         # Debian signs its modules.
         told([{"module_arg": {"name": "dummy", "signature_ok": True}}]),

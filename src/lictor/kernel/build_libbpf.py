@@ -72,7 +72,7 @@ ffibuilder.cdef(
     int lictor_update_batch(int fd, const void *keys, const void *values, __u32 count);
     __u64 lictor_map_bytes(int fd);
 
-    int lictor_run_program(int fd);
+    int lictor_run_program(int fd, const __u64 *arguments, __u32 count, __u32 *result);
     int lictor_next_link(__u32 *link, char *name);
     int lictor_detach_link(__u32 link);
     int lictor_program_instructions(int fd, __u32 *verified, __u64 *run_count, __u64 *run_time_ns,
@@ -80,6 +80,7 @@ ffibuilder.cdef(
     struct bpf_link *lictor_attach_tracepoint_id(const struct bpf_program *prog, __u64 id, __u64 cookie);
     int lictor_attach_raw_tracepoint(int prog_fd, const char *name, __u64 cookie);
     int lictor_try_uprobe_multi(int prog_fd);
+    int lictor_link_missed(int link_fd, __u64 *missed);
     void lictor_log_start(void);
     const char *lictor_log_text(void);
 
@@ -211,12 +212,13 @@ ffibuilder.set_source(
         return error;
     }
 
-    static int lictor_run_program(int fd)
+    static int lictor_run_program(int fd, const __u64 *arguments, __u32 count, __u32 *result)
     {
-        LIBBPF_OPTS(bpf_test_run_opts, opts);
+        LIBBPF_OPTS(bpf_test_run_opts, opts, .ctx_in = count ? arguments : NULL, .ctx_size_in = count * sizeof(__u64));
         int error = bpf_prog_test_run_opts(fd, &opts);
 
-        return error ? error : -(int)opts.retval;
+        *result = opts.retval;
+        return error;
     }
 
     static int lictor_program_instructions(int fd, __u32 *verified, __u64 *run_count, __u64 *run_time_ns,
@@ -291,6 +293,37 @@ ffibuilder.set_source(
         if (fd >= 0)
             close(fd);
         return fd >= 0 || errno == EBADF ? 0 : -errno;
+    }
+
+    /* How often the kernel passed over the probes of a link: struct bpf_link_info, from Linux 6.7 on, which libbpf 1.1
+     * does not know. Gives 1 if it is known, 0 if the kernel does not tell. */
+    static int lictor_link_missed(int link_fd, __u64 *missed)
+    {
+        enum { PERF_EVENT = 7, KPROBE_MULTI = 8 };
+        struct {
+            __u32 type, id, prog_id, padding;
+            union {
+                struct { __u32 kind, padding; __u64 name; __u32 name_len, offset; __u64 address, missed; } event;
+                struct { __u64 addresses; __u32 count, flags; __u64 missed; } multi;
+                char room[64];
+            };
+        } info;
+        __u32 len = sizeof(info);
+        int err;
+
+        memset(&info, 0, sizeof(info));
+        err = bpf_obj_get_info_by_fd(link_fd, (void *)&info, &len);
+        if (err)
+            return err;
+        if (info.type == PERF_EVENT && info.event.kind) {
+            *missed = info.event.missed;
+            return 1;
+        }
+        if (info.type == KPROBE_MULTI && info.multi.count) {
+            *missed = info.multi.missed;
+            return 1;
+        }
+        return 0;
     }
 
     static struct bpf_link *lictor_attach_kprobe(const struct bpf_program *prog, const char *function, _Bool at_return,

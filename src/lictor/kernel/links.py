@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
-from lictor.kernel.libbpf import KernelError, ffi, lib, start_log, verdict
+from lictor.kernel.libbpf import KernelError, check, ffi, lib, start_log, verdict
 from lictor.kernel.objects import Object
 
 # enum bpf_attach_type
@@ -19,6 +19,17 @@ class Link:
     def __init__(self, pointer: Any = None, fd: int = -1) -> None:
         self._pointer = pointer
         self._fd = fd
+
+    def missed(self) -> int | None:
+        """How often the kernel passed over the probe: it was busy with another, or too many calls had not returned.
+
+        None where it does not tell: for other links, and before Linux 6.7.
+        """
+        if self._pointer is None:
+            return None
+        missed = ffi.new("__u64 *")
+        known = check("asking about a link", lib.lictor_link_missed(lib.bpf_link__fd(self._pointer), missed))
+        return int(missed[0]) if known else None
 
     def close(self) -> None:
         if self._pointer is not None:

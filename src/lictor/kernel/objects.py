@@ -135,9 +135,12 @@ class Object:
     def map_fds(self) -> dict[str, int]:
         return {name: lib.bpf_map__fd(pointer) for name, pointer in self._maps.items()}
 
-    def run(self, program: str) -> None:
-        """Run a raw tracepoint program once, here and now, as this process. It must return 0."""
-        check(f"running {program}", lib.lictor_run_program(lib.bpf_program__fd(self._programs[program])))
+    def run(self, program: str, *arguments: int) -> int:
+        """Run a raw tracepoint program once, here and now, as this process; gives what it returns."""
+        fd, result = lib.bpf_program__fd(self._programs[program]), ffi.new("__u32 *")
+        numbers = ffi.new("__u64[]", list(arguments))
+        check(f"running {program}", lib.lictor_run_program(fd, numbers, len(arguments), result))
+        return int(result[0])
 
     def verified_instructions(self, program: str) -> int:
         """Instructions the verifier processed (`bpf_prog_info.verified_insns`, Linux 5.16)."""

@@ -76,6 +76,7 @@ _MULTI = {
     AttachKind.KPROBE_MULTI: ("hook_kprobe_multi", False),
     AttachKind.KRETPROBE_MULTI: ("hook_kretprobe_multi", True),
 }
+_PROBES = frozenset((*_MULTI, AttachKind.KPROBE, AttachKind.KRETPROBE, AttachKind.OVERRIDE))
 _CALLS = {
     AttachKind.SYS_ENTER: ("hook_sys_enter", "sys_enter"),
     AttachKind.SYS_EXIT: ("hook_sys_exit", "sys_exit"),
@@ -170,6 +171,15 @@ class Attachments:
             return (f"kprobe_multi/{_MULTI[attach.kind][0]}",)
         kind = self._kind(attach)
         return (own, f"{kind.object}/{kind.program}") if kind else (own,)
+
+    def missed(self) -> dict[str, int]:
+        """Probes, named as in `program_fds`, and how often the kernel passed over them; those of which it tells."""
+        found: dict[str, int] = {}
+        for (_, attach), one in self._attached.items():
+            count = one.shared.link.missed() if attach.kind in _PROBES else None
+            if count is not None:
+                found[f"{attach.kind.value}:{attach.target}"] = count
+        return found
 
     def close(self) -> None:
         for shared in {id(one.shared): one.shared for one in self._attached.values()}.values():

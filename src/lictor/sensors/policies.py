@@ -167,8 +167,13 @@ class PolicyEngine:
                 found[f"hook {hook.key[0]}", "the return of a call could not be waited for"] = unjoined
             users = self._users()
             for name, fd in self._attachments.program_fds().items():
-                of = f" (policy {', '.join(users[name])})" if name in users else ""
-                found[f"program {name}{of}", "skipped by the kernel: it ran already on that CPU"] = misses_of(fd)
+                where = f"program {name}{_of_policies(users.get(name))}"
+                found[where, "skipped by the kernel: it ran already on that CPU"] = misses_of(fd)
+            for name, missed in self._attachments.missed().items():
+                where = f"probe {name}{_of_policies(users.get(name))}"
+                found[where, "missed by the kernel: it was in another probe, or too many calls had not returned"] = (
+                    missed
+                )
             for (namespace, name), loaded in self._loaded.items():
                 state = self._modes.state(loaded.number)
                 where = f"policy {namespace}/{name}" if namespace else f"policy {name}"
@@ -272,6 +277,10 @@ class PolicyEngine:
         self._predicates.publish()
         for operands in loaded.plan.sets[: len(loaded.sets)]:
             self._sets.release(operands)
+
+
+def _of_policies(names: list[str] | None) -> str:
+    return f" (policy {', '.join(names)})" if names else ""
 
 
 def _refuse(plan: Plan) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 
+from lictor.errors import LictorError
 from lictor.kernel.arrays import SharedArray, grace_period
 from lictor.kernel.libbpf import possible_cpus
 from lictor.kernel.objects import Object, object_path
@@ -81,7 +82,8 @@ class Store:
         with Object(object_path("agent")) as agent:
             agent.share_maps(self.object)
             agent.load()
-            agent.run("remember_agent")
+            if agent.run("remember_agent"):
+                raise LictorError("the agent cannot tell who it is", "report this: its rules would bind itself")
 
     def new_generation(self) -> None:
         """What processes are known by has changed: their bits are computed anew when they are next wanted."""

@@ -1,0 +1,135 @@
+"""What is counted per policy, hook and selector: each counter is made to move, and by how much is known."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import subprocess
+import sys
+
+import msgspec
+import pytest
+from engine import Bench
+from live import compiled
+from test_failing_reads import ADDRESSES, LIBC, SYS_WRITE
+
+from lictor.errors import LictorError
+from lictor.policy.machine import Machine
+from lictor.policy.plan import Attach, AttachKind, Hook
+from lictor.sensors.policies import SelectorStats
+
+pytestmark = pytest.mark.kernel
+WRITE = """
+    kprobes:
+    - call: sys_write
+      args: [{index: 0, type: int}, {index: 1, type: char_buf, sizeArgIndex: 3}]
+      selectors:
+      - matchPIDs: [{operator: In, values: [SELF]}]
+        matchArgs: [{index: 0, operator: Equal, values: ["FD"]}]
+"""
+
+
+def write_policy(fd: int) -> str:
+    return WRITE.replace("SELF", str(os.getpid())).replace("FD", str(fd))
+
+
+def counted(bench: Bench) -> SelectorStats:
+    (row,) = bench.engine.statistics("", "row")
+    return row
+
+
+def test_events_that_a_rate_limit_holds_back(bench: Bench, machine: Machine) -> None:
+    spec = f"""
+        kprobes:
+        - call: sys_lseek
+          args: [{{index: 1, type: int64}}]
+          selectors:
+          - matchPIDs: [{{operator: In, values: [{os.getpid()}]}}]
+            matchArgs: [{{index: 1, operator: InRange, values: ["4242:4243"]}}]
+            matchActions: [{{action: Post, rateLimit: "1m"}}]
+        """
+    fd = os.open("/dev/null", os.O_RDONLY)
+    with bench.policy(compiled(spec, machine)):
+        for offset in (4242, 4243, 4242, 4242, 4243, 1):
+            os.lseek(fd, offset, os.SEEK_SET)
+        row = counted(bench)
+    os.close(fd)
+    assert (row.matches, row.posts, row.limited, row.dropped) == (5, 2, 3, 0)
+
+
+def test_events_that_find_no_room(bench: Bench, machine: Machine) -> None:
+    """Nobody reads the ring meanwhile."""
+    fd, data, count = os.open("/dev/null", os.O_WRONLY), b"x" * 4096, 2000
+    bench.read()
+    bench.events.clear()
+    lost = bench.reader.bulk_sequence.lost
+    with bench.policy(compiled(write_policy(fd), machine)):
+        for _ in range(count):
+            os.write(fd, data)
+        row = counted(bench)
+    bench.read()
+    os.close(fd)
+    assert row.matches == count
+    assert row.dropped > 0
+    assert row.posts + row.dropped == count
+    assert len(bench.events) == row.posts
+    (told,) = [one.dropped for one in bench.reader.losses() if one.where == "bulk ring"]
+    assert told + lost == bench.reader.lost()[1] >= row.dropped
+
+
+def test_values_that_cannot_be_read(bench: Bench, machine: Machine) -> None:
+    fd = os.open("/dev/null", os.O_WRONLY)
+    with bench.policy(compiled(write_policy(fd), machine)):
+        for address in ADDRESSES:
+            LIBC.syscall(ctypes.c_long(SYS_WRITE), fd, ctypes.c_ulong(address), ctypes.c_long(64))
+        os.write(fd, b"readable")
+        row = counted(bench)
+    os.close(fd)
+    assert (row.matches, row.failed_reads) == (len(ADDRESSES) + 1, len(ADDRESSES))
+
+
+SLEEPERS = 60
+SLEEP = f"""
+import threading, time
+threads = [threading.Thread(target=time.sleep, args=(1,)) for _ in range({SLEEPERS})]
+[thread.start() for thread in threads]
+[thread.join() for thread in threads]
+"""
+
+
+def test_returns_that_the_kernel_misses(bench: Bench, machine: Machine) -> None:
+    """It has room for so many calls that have not returned: 10, or two for each CPU."""
+    if machine.lacks("kretprobe"):
+        pytest.skip(f"kretprobe: {machine.lacks('kretprobe')}")
+    missing = dict.fromkeys(("fentry", "fexit", "kprobe.multi"), "left out by the test")
+    probed = Machine(msgspec.structs.replace(machine.facts, abilities=machine.facts.abilities | missing))
+    spec = """
+        kprobes:
+        - call: sys_clock_nanosleep
+          return: true
+          args: [{index: 0, type: int}]
+          returnArg: {index: 0, type: int}
+        """
+    with bench.policy(compiled(spec, probed)):
+        bench.reader.losses()
+        subprocess.run([sys.executable, "-S", "-c", SLEEP], check=True)
+        found = [one for one in bench.reader.losses() if one.where.startswith("probe kretprobe:")]
+    if tuple(map(int, os.uname().release.split(".")[:2])) < (6, 7):
+        assert not found  # it does not tell
+        return
+    (told,) = found
+    assert told.where.endswith("sys_clock_nanosleep (policy row)")
+    assert told.reason.startswith("missed by the kernel")
+    assert SLEEPERS // 2 <= told.dropped <= SLEEPERS
+
+
+def test_a_load_that_fails_says_where_and_why(bench: Bench, machine: Machine) -> None:
+    """vfs_read may be traced, but what it returns may not be changed: the verifier says so."""
+    attach = Attach(kind=AttachKind.FMOD_RET, target="vfs_read")
+    hook = Hook(name="fmod_ret:vfs_read", section="kprobes", index=0, function="vfs_read", attaches=(attach,))
+    plan = msgspec.structs.replace(compiled(write_policy(1), machine), hooks=(hook,))
+    with pytest.raises(LictorError, match="fmod_ret vfs_read cannot be attached") as refused:
+        bench.engine.load(plan)
+    if not machine.lacks("fmod_ret"):
+        assert "vfs_read() is not modifiable" in refused.value.message
+    assert bench.engine.names() == []

@@ -2,7 +2,7 @@
 PY := .venv/bin/python
 PACKAGES := clang llvm gcc libc6-dev libbpf-dev libelf-dev zlib1g-dev
 TEST_PACKAGES := qemu-system-x86 busybox-static kmod cpio xz-utils gzip runc openssl prometheus rsyslog rsyslog-openssl
-C_FILES = $(shell git ls-files 'bpf/*.[ch]' 'bench/*.c')
+C_FILES = $(shell git ls-files 'bpf/*.[ch]' 'bench/*.c' 'tests/kernel/bpf/*.c')
 export DEBIAN_FRONTEND := noninteractive
 
 .PHONY: help setup build run test lint bench prove clean

@@ -17,6 +17,7 @@ from hypothesis import HealthCheck, settings
 
 if TYPE_CHECKING:
     from engine import Bench
+    from runs import Runs
 
     from lictor.policy.machine import Machine
 
@@ -131,6 +132,16 @@ def bench() -> Iterator[Bench]:
     from engine import Bench
 
     made = Bench()
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def runs(bench: Bench, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runs]:
+    """Parts of the engine that are run alone (tests/kernel/runs.py)."""
+    from runs import Runs
+
+    made = Runs(bench, tmp_path_factory.mktemp("runs"))
     yield made
     made.close()
 

@@ -35,12 +35,17 @@ def build(arch: str) -> list[Path]:
         if shutil.which(tool) is None:
             sys.exit(f"{tool} is missing: apt-get install {package}, or run `make setup`")
     for source, wanted_path in zip(sources, wanted, strict=True):
-        command = ["clang", *FLAGS, f"-D__TARGET_ARCH_{arch}", "-c", str(source), "-o", str(wanted_path)]
-        if subprocess.run(command, check=False).returncode:
-            sys.exit(f"{source.relative_to(ROOT)} does not compile")
-        subprocess.run(["llvm-strip", "-g", str(wanted_path)], check=True)
+        compile_object(source, wanted_path, arch)
     stamp.write_text(digest)
     return wanted
+
+
+def compile_object(source: Path, target: Path, arch: str = "x86") -> None:
+    """Compile one source; tests have some of their own."""
+    command = ["clang", *FLAGS, f"-D__TARGET_ARCH_{arch}", "-c", str(source), "-o", str(target)]
+    if subprocess.run(command, check=False).returncode:
+        sys.exit(f"{source.relative_to(ROOT)} does not compile")
+    subprocess.run(["llvm-strip", "-g", str(target)], check=True)
 
 
 def _digest(arch: str) -> str:

@@ -12,13 +12,13 @@ static __always_inline void read_string(struct scratch *s, u32 n, u8 type, u64 f
 {
 	struct field *field = open_field(s, n, type);
 	/* One byte more: what is read always ends with a NUL. */
-	long len = read_text(bytes_of_newest(s), at_most(most + 1, TEXT_ROOM), from);
+	long len = read_text(bytes_of_newest(s), at_most(most + 1, TEXT_ROOM + 1), from);
 
 	if (len < 1) {
 		failed_field(s, field, EFAULT);
 		return;
 	}
-	if (len == TEXT_ROOM)
+	if (len > TEXT_ROOM)
 		field->flags |= FIELD_TRUNCATED;
 	close_field(s, len - 1);
 }

@@ -10,11 +10,11 @@ import time
 from collections import Counter
 from pathlib import Path
 
-import msgspec
 import pytest
 from engine import Bench
 from live import compiled
 
+from lictor.model.arguments import LongArg
 from lictor.policy.machine import Machine
 from lictor.policy.plan import Plan
 
@@ -54,6 +54,16 @@ def spec(offset: int, scope: str = "") -> str:
 def resident() -> int:
     """Bytes of this process in memory."""
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def count_matches(bench: Bench, pid: int, seen: Counter[tuple[str, str]]) -> None:
+    """Count the events that a process caused by policy and offset, and forget all."""
+    for event in bench.events:
+        if event.tid == pid:
+            (offset,) = event.body.args
+            assert isinstance(offset, LongArg)
+            seen[event.body.policy_name, str(offset.long_arg)] += 1
+    bench.events.clear()
 
 
 def churn(bench: Bench, plans: list[Plan], until: float, rounds: Counter[str], problems: list[str]) -> None:
@@ -100,25 +110,18 @@ def test_churn(bench: Bench, machine: Machine, tmp_path: object) -> None:
     seen: Counter[tuple[str, str]] = Counter()
     while any(thread.is_alive() for thread in threads):
         bench.read()
-        for event in bench.events:
-            body = msgspec.to_builtins(event.body)
-            if event.tid == seeker.pid:
-                seen[body["policy_name"], body["args"][0]["long_arg"]] += 1
-        bench.events.clear()
+        count_matches(bench, seeker.pid, seen)
     with open(stop, "w"):
         pass
     calls = int(seeker.communicate()[0])
     engine.unload("", "always")
     bench.read()
-    for event in bench.events:
-        body = msgspec.to_builtins(event.body)
-        if event.tid == seeker.pid:
-            seen[body["policy_name"], body["args"][0]["long_arg"]] += 1
+    count_matches(bench, seeker.pid, seen)
     assert not problems
+    assert bench.reader.lost() == (0, 0), f"more events than can be read here: {seen}"
     assert seen.pop(("always", str(ALWAYS))) == calls, "lost or doubled"
     own = {(f"churn-{number}", str(FIRST + number)) for number in range(THREADS)}
     assert set(seen) <= own, "foreign"
-    assert bench.reader.bulk_sequence.lost == 0
     assert {name: numbers.used for name, numbers in engine.store.free.items()} == before
     assert len(os.listdir("/proc/self/fd")) == descriptors
     assert not list(engine.store.numbers.keys())

@@ -168,7 +168,7 @@ class Attachments:
         if attach.kind in _CALLS:
             return (f"syscall/{_CALLS[attach.kind][0]}",)
         if attach.kind in _MULTI:
-            return (f"kprobe_multi/{_MULTI[attach.kind][0]}",)
+            return (own, f"kprobe_multi/{_MULTI[attach.kind][0]}")
         kind = self._kind(attach)
         return (own, f"{kind.object}/{kind.program}") if kind else (own,)
 

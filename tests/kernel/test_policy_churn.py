@@ -15,6 +15,7 @@ from engine import Bench
 from live import compiled
 
 from lictor.model.arguments import LongArg
+from lictor.model.hook import KprobeBody
 from lictor.policy.machine import Machine
 from lictor.policy.plan import Plan
 
@@ -60,9 +61,11 @@ def count_matches(bench: Bench, pid: int, seen: Counter[tuple[str, str]]) -> Non
     """Count the events that a process caused by policy and offset, and forget all."""
     for event in bench.events:
         if event.tid == pid:
-            (offset,) = event.body.args
+            body = event.body
+            assert isinstance(body, KprobeBody)
+            (offset,) = body.args
             assert isinstance(offset, LongArg)
-            seen[event.body.policy_name, str(offset.long_arg)] += 1
+            seen[body.policy_name, offset.long_arg] += 1
     bench.events.clear()
 
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""What many hooks cost: a policy on N distinct hooks, a second one on the same, both removed (root).
+"""What many hooks cost: a policy on N distinct hooks, further ones on the same, all removed (root).
 
-python bench/scale.py [tracepoint raw_tracepoint kprobe.multi kprobe] [--hooks 300]
+python bench/scale.py [tracepoint raw_tracepoint kprobe.multi kprobe fentry] [--hooks 300] [--policies 100]
 
 Prints one line of JSON per way, with the seconds of each step. A way that the kernel has not is left out, and said.
 """
@@ -15,6 +15,8 @@ import os
 import sys
 import time
 from collections.abc import Callable
+
+import msgspec
 
 from lictor.host import features
 from lictor.host.gather import gather
@@ -43,11 +45,12 @@ def tracepoints(machine: Machine, count: int, raw: bool) -> str:
     return "  tracepoints:\n" + "\n".join(lines)
 
 
-def functions(machine: Machine, count: int, option: str) -> str:
+def functions(machine: Machine, count: int, option: str, section: str = "kprobes") -> str:
     names = []
     for line in machine.facts.function_names():
         found = machine.function(line)
-        if line.startswith(("security_", "vfs_", "inode_")) and found is not None and not found.kprobe:
+        lack = found is None or (found.fentry if section == "fentries" else found.kprobe)
+        if line.startswith(("security_", "vfs_", "inode_")) and not lack:
             names.append(line)
     listed = "\n".join(f"    - {name}" for name in names[:count])
     return f"""  lists:
@@ -55,7 +58,7 @@ def functions(machine: Machine, count: int, option: str) -> str:
     values:
 {listed}
   options: [{{name: disable-kprobe-multi, value: "{option}"}}]
-  kprobes:
+  {section}:
   - call: list:all
     syscall: false
     {SELECTOR}"""
@@ -67,6 +70,7 @@ WAYS: dict[str, tuple[AttachKind, Callable[[Machine, int], str]]] = {
     "raw_tracepoint": (AttachKind.RAW_TRACEPOINT, lambda machine, count: tracepoints(machine, count, True)),
     "kprobe.multi": (AttachKind.KPROBE_MULTI, lambda machine, count: functions(machine, count, "0")),
     "kprobe": (AttachKind.KPROBE, lambda machine, count: functions(machine, count, "1")),
+    "fentry": (AttachKind.FENTRY, lambda machine, count: functions(machine, count, "1", "fentries")),
 }
 
 
@@ -77,9 +81,11 @@ def plan(machine: Machine, spec: str, name: str) -> Plan:
     return done.plan
 
 
-def measure(machine: Machine, kind: AttachKind, spec: str) -> dict[str, float]:
+def measure(machine: Machine, kind: AttachKind, spec: str, policies: int) -> dict[str, float]:
     one, two = plan(machine, spec, "one"), plan(machine, spec, "two")
     assert {attach.kind for hook in one.hooks for attach in hook.attaches} == {kind}
+    few = msgspec.structs.replace(one, hooks=one.hooks[:3])
+    more = [msgspec.structs.replace(few, name=f"more-{number}") for number in range(policies)]
     sensor = ProcessSensor(Sizes(1 << 20, 4 << 20))
     sensor.start()
     engine = open_engine(sensor.object, sensor.hierarchy)
@@ -88,6 +94,12 @@ def measure(machine: Machine, kind: AttachKind, spec: str) -> dict[str, float]:
         for policy in (one, two):
             engine.load(policy)
             marks.append(time.monotonic())
+        for policy in more:
+            engine.load(policy)
+        marks.append(time.monotonic())
+        for policy in more:
+            engine.unload("", policy.name)
+        marks.append(time.monotonic())
         for policy in (two, one):
             engine.unload("", policy.name)
             marks.append(time.monotonic())
@@ -95,14 +107,15 @@ def measure(machine: Machine, kind: AttachKind, spec: str) -> dict[str, float]:
         engine.close()
         sensor.close()
     spans = [round(after - before, 3) for before, after in itertools.pairwise(marks)]
-    names = ("load_s", "second_policy_s", "remove_second_s", "remove_first_s")
-    return {"hooks": len(one.hooks), **dict(zip(names, spans, strict=True))}
+    names = ("load_s", "second_policy_s", "more_on_three_s", "remove_more_s", "remove_second_s", "remove_first_s")
+    return {"hooks": len(one.hooks), "more": policies, **dict(zip(names, spans, strict=True))}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="What many hooks cost.")
     parser.add_argument("ways", nargs="*", default=list(WAYS))
     parser.add_argument("--hooks", type=int, default=300)
+    parser.add_argument("--policies", type=int, default=100, help="further ones on three of the hooks")
     given = parser.parse_args()
     machine = Machine(gather(features.abilities))
     for way in given.ways:
@@ -111,7 +124,7 @@ def main() -> None:
         if lack:
             print(json.dumps({"way": way, "left_out": lack}))
             continue
-        found = measure(machine, kind, spec(machine, given.hooks))
+        found = measure(machine, kind, spec(machine, given.hooks), given.policies)
         print(json.dumps({"way": way, "kernel": os.uname().release, **found}), flush=True)
 
 

@@ -2,16 +2,19 @@
 /*
  * workload exec COUNT RATE PROGRAM   vfork, exec of PROGRAM with one argument and no environment, wait
  * workload file COUNT RATE PATH      open, read of 64 bytes, close
+ * workload connect COUNT RATE IPV4   connect of a datagram socket that is there already
  *
  * RATE is in rounds per second, 0 for as fast as it goes. Prints one JSON object: rounds, wall and CPU nanoseconds
  * (our own and our children's).
  */
 #define _GNU_SOURCE
+#include <arpa/inet.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -58,14 +61,33 @@ static int read_file(const char *path)
 	return failed;
 }
 
+static int connect_to(const char *text)
+{
+	static int fd = -1;
+	struct sockaddr_in address = { .sin_family = AF_INET, .sin_port = htons(9) };
+
+	if (fd < 0)
+		fd = socket(AF_INET, SOCK_DGRAM, 0);
+	if (fd < 0 || !inet_aton(text, &address.sin_addr))
+		return -1;
+	return connect(fd, (struct sockaddr *)&address, sizeof(address));
+}
+
+static int (*named(const char *kind))(const char *)
+{
+	if (!strcmp(kind, "file"))
+		return read_file;
+	return strcmp(kind, "connect") ? run_program : connect_to;
+}
+
 int main(int count, char **arguments)
 {
 	long rounds = count == 5 ? atol(arguments[2]) : 0, rate = count == 5 ? atol(arguments[3]) : 0;
-	int (*once)(const char *) = count == 5 && !strcmp(arguments[1], "file") ? read_file : run_program;
+	int (*once)(const char *) = named(count == 5 ? arguments[1] : "");
 	long long start = now(), wait, end;
 
 	if (rounds <= 0) {
-		fprintf(stderr, "usage: workload exec|file COUNT RATE PATH\n");
+		fprintf(stderr, "usage: workload exec|file|connect COUNT RATE PATH\n");
 		return 2;
 	}
 	for (long i = 0; i < rounds; i++) {

@@ -401,6 +401,44 @@ def test_nats_jetstream(tmp_path: Path) -> None:
     assert {number_of(one) for one in heard} == set(range(2000))
 
 
+@pytest.mark.parametrize("trusted", [True, False])
+def test_nats_with_tls(tmp_path: Path, trusted: bool) -> None:
+    certificate(tmp_path)
+    port, config = free_port(), tmp_path / "nats.conf"
+    config.write_text(
+        f'tls {{ cert_file: "{tmp_path}/cert.pem", key_file: "{tmp_path}/key.pem" }}\n'
+        "authorization { user: agent, password: secret }\n"
+    )
+    (tmp_path / "password").write_text("secret\n")
+    trust = ssl.create_default_context(cafile=f"{tmp_path}/cert.pem")
+    heard: set[int] = set()
+
+    async def main() -> None:
+        where = {"tls": trust, "tls_hostname": "localhost", "user": "agent", "password": "secret"}
+        client = await nats.connect(f"nats://localhost:{port}", **where)
+
+        async def hear(message: Any) -> None:
+            heard.add(number_of(message.data))
+
+        await client.subscribe("lictor.events", cb=hear)
+        await client.flush()
+        ca = f"&ca={tmp_path}/cert.pem" if trusted else ""
+        url = f"nats+tls://localhost:{port}/lictor.events?user=agent&password-file={tmp_path}/password{ca}"
+        async with running(url, tmp_path / "spool") as one:
+            one.delivery.take(lines(0, 50))
+            if trusted:
+                await asyncio.wait_for(one.delivery.until_empty(), DEADLINE_S)
+                await until(lambda: len(heard) == 50, "the subscriber to hear all")
+            else:
+                await until(lambda: one.count("retries") > 0, "the refusal")
+                assert one.count("delivered") == 0
+        await client.close()
+
+    with server(port, str(NATS_SERVER), "-a", "127.0.0.1", "-p", str(port), "-c", str(config)):
+        asyncio.run(main())
+    assert heard == (set(range(50)) if trusted else set())
+
+
 # Kafka
 
 

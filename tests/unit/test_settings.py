@@ -10,12 +10,15 @@ import sys
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lictor.cli.main import cli
 from lictor.daemon import sources
-from lictor.daemon.foreign import NOT_HERE
+from lictor.daemon.foreign import NOT_HERE, SAME
 from lictor.daemon.settings import DEFAULTS, SPECS
+from lictor.daemon.sources import known, load
 from lictor.daemon.values import convert
 from lictor.errors import LictorError
 
@@ -138,3 +141,41 @@ def test_config_show(tmp_path: Path) -> None:
 def test_the_page_of_settings_is_up_to_date() -> None:
     tool = Path(__file__).parents[2] / "tools" / "gen_reference.py"
     subprocess.run([sys.executable, str(tool), "--check"], check=True)
+
+
+# Options of the reference's agent.
+REFERENCE = """
+bpf-lib btf bpf-dir procfs kernel cluster-name netns-dir verbose debug log-level log-format log-file generate-docs
+process-cache-size process-cache-gc-interval disable-process-cache enable-process-cred enable-process-ns
+enable-ancestors enable-process-environment-variables filter-environment-variables username-metadata data-cache-size
+event-cache-retries event-cache-retry-delay retprobes-cache-size execve-map-entries execve-map-size parents-map-enabled
+parents-map-entries parents-map-size force-small-progs force-large-progs disable-kprobe-multi sleepable-preload-size
+use-perf-ring-buffer rb-size rb-size-total rb-queue-size event-queue-size release-pinned-bpf keep-sensors-on-exit
+cgroup-rate expose-stack-addresses tracing-policy tracing-policy-dir enable-tracing-policy-crd enable-policy-filter
+enable-policy-filter-cgroup-map enable-policy-filter-debug persist-grpc-policies persist-grpc-policies-dir
+enable-deprecated-tracingpolicy-grpc enable-k8s-api k8s-kubeconfig-path k8s-controlplane-retry enable-pod-info
+enable-pod-annotations deleted-pod-cache-size enable-cri cri-endpoint enable-cgidmap enable-cgidmap-debug
+enable-cgtrackerid server-address server-tls-cert-file server-tls-key-file server-tls-client-ca-files
+server-tls-require-client-cert health-server-address health-server-interval metrics-server metrics-label-filter
+enable-event-metrics enable-msg-handling-latency gops-address pprof-address cpuprofile memprofile export-filename
+export-file-max-size-mb export-file-rotation-interval export-file-max-backups export-file-compress export-file-perm
+export-rate-limit export-allowlist export-denylist field-filters redaction-filters enable-export-aggregation
+export-aggregation-window-size export-aggregation-buffer-size enable-pid-set-filter
+"""
+
+
+@pytest.mark.parametrize("name", REFERENCE.split())
+def test_every_option_of_the_reference_is_understood_or_explained(name: str) -> None:
+    ours = name.replace("-", "_")
+    if ours in NOT_HERE:
+        with pytest.raises(LictorError, match="leave it out; "):
+            known(name, "file")
+    else:
+        assert known(name, "file") == SAME.get(ours, ours)
+
+
+def test_names_of_the_reference_are_taken_everywhere(machine: Path) -> None:
+    (machine / "given" / "execve-map-entries").write_text("4096")
+    assert load({}, str(machine / "given")).process_table_entries == 4096
+    done = CliRunner().invoke(cli, ["config", "show", "--tracing-policy-dir", "/nowhere"])
+    assert 'policy-dir: "/nowhere"' in done.output, done.output

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from lictor.daemon.foreign import SAME
 from lictor.daemon.settings import DEFAULTS, SPECS, Spec, option
 
 
@@ -23,14 +24,15 @@ def setting_options() -> Callable[[Any], Any]:
 
 def _option(name: str, spec: Spec, default: Any) -> Callable[[Any], Any]:
     flag = option(name)
+    names = [f"--{flag}", *(f"--{option(other)}" for other, ours in SAME.items() if ours == name)]
     if spec.kind == "flag":
         shown = "on" if default else "off"
         return click.option(f"--{flag}/--no-{flag}", name, default=None, help=f"{spec.meaning} (default: {shown})")
     if spec.kind == "list":
-        return click.option(f"--{flag}", name, multiple=True, help=spec.meaning)
+        return click.option(*names, name, multiple=True, help=spec.meaning)
     metavar = f"[{'|'.join(spec.choices)}]" if spec.choices else spec.kind.upper()
     shown = f" (default: {default})" if default not in ("", 0.0) else ""
-    return click.option(f"--{flag}", name, metavar=metavar, help=spec.meaning + shown)
+    return click.option(*names, name, metavar=metavar, help=spec.meaning + shown)
 
 
 def show_options(command: Any) -> Any:

@@ -8,7 +8,7 @@
 6. the environment: `LICTOR_EXPORT_FILENAME`
 7. the command line
 
-A name that is no setting is an error in every one of them.
+A name that is no setting is an error in every one of them. Some have Tetragon's name beside ours (`foreign.SAME`).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from lictor.daemon import values
-from lictor.daemon.foreign import NOT_HERE
+from lictor.daemon.foreign import NOT_HERE, SAME
 from lictor.daemon.settings import DEFAULTS, SPECS, Settings, check, option
 from lictor.errors import LictorError
 
@@ -78,6 +78,7 @@ def resolve(
 def known(raw_name: str, source: str) -> str:
     """The field that a name means. Raises LictorError with the nearest name there is."""
     name = str(raw_name).replace("-", "_")
+    name = SAME.get(name, name)
     if name in SPECS:
         return name
     message = f"{source}: there is no setting {raw_name}"

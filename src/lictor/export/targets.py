@@ -60,6 +60,12 @@ SCHEMES: dict[str, Scheme] = {
     "nats+js": Scheme(
         "nats+js://host:4222/subject", "NATS JetStream: a stream has stored it", "host", 4222, "subject", _LOGIN, "nats"
     ),
+    "nats+tls": Scheme(
+        "nats+tls://host:4222/subject", "NATS over TLS", "host", 4222, "subject", (*_TLS, *_LOGIN), "nats"
+    ),
+    "nats+js+tls": Scheme(
+        "nats+js+tls://host:4222/subject", "JetStream over TLS", "host", 4222, "subject", (*_TLS, *_LOGIN), "nats"
+    ),
     "otlp": Scheme("otlp://host:4318/v1/logs", "OTLP logs over HTTP", "host", 4318, "path", ("token-file",), "otlp"),
     "otlp+tls": Scheme(
         "otlp+tls://host:4318/v1/logs", "the same over TLS", "host", 4318, "path", ("token-file", *_TLS), "otlp"

@@ -47,6 +47,8 @@ _SENDERS = {
     "otlp+tls": ("otlp", "OtlpSender"),
     "nats": ("nats", "NatsSender"),
     "nats+js": ("nats", "NatsSender"),
+    "nats+tls": ("nats", "NatsSender"),
+    "nats+js+tls": ("nats", "NatsSender"),
     "kafka": ("kafka", "KafkaSender"),
     "kafka+tls": ("kafka", "KafkaSender"),
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from typing import Any
 
 import nats
 import nats.errors
@@ -15,6 +16,7 @@ from lictor.export.senders.base import Message, UnreachableError
 from lictor.export.targets import Target
 
 _TIMEOUT_S = 10.0
+_LOOK_S = 0.001
 
 
 class NatsSender:
@@ -25,15 +27,17 @@ class NatsSender:
     def __init__(self, target: Target) -> None:
         self.target = target
         self.sent = 0
-        self._stored = target.scheme == "nats+js"
+        self._stored = target.scheme.startswith("nats+js")
         self._client: Client | None = None
         self._gone = asyncio.Event()
 
     async def connect(self) -> None:
         self._gone = asyncio.Event()
-        login = {}
+        login: dict[str, Any] = {}
+        if self.target.scheme.endswith("+tls"):
+            login |= {"tls": secrets.tls(self.target), "tls_hostname": self.target.host}
         if "user" in self.target.options:
-            login = {"user": self.target.options["user"], "password": secrets.read(self.target, "password-file")}
+            login |= {"user": self.target.options["user"], "password": secrets.read(self.target, "password-file")}
 
         async def closed() -> None:
             self._gone.set()
@@ -65,10 +69,21 @@ class NatsSender:
             else:
                 for text in fitting:
                     await client.publish(self.target.path, text)
-                await client.flush(int(_TIMEOUT_S))
+                await self._answered(client)
         except (nats.errors.Error, nats.js.errors.Error) as error:
             raise UnreachableError(f"NATS: {error or type(error).__name__}") from error
         return len(messages) - len(fitting)
+
+    async def _answered(self, client: Client) -> None:
+        """Return when the server has answered a ping behind the messages. The library writes a ping past messages that
+        it still holds, and takes a connection that has ended for an answer: so both are looked at here.
+        """
+        async with asyncio.timeout(_TIMEOUT_S):
+            while client.pending_data_size and client.is_connected:
+                await asyncio.sleep(_LOOK_S)
+        await client.flush(int(_TIMEOUT_S))
+        if not client.is_connected:
+            raise UnreachableError("NATS: the server closed the connection")
 
     def acknowledged(self) -> int:
         return self.sent

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 Event = dict[str, Any]
 LICTOR = str(Path(sys.executable).parent / "lictor")
-DEADLINE_S = 60.0  # emulated kernels are slow, and nobody waits longer than it takes
+DEADLINE_S = 240.0  # emulated kernels are slow, and nobody waits longer than it takes
 
 settings.register_profile(
     "lictor",

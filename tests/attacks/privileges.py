@@ -141,11 +141,16 @@ class _Victim:
     def __init__(self) -> None:
         self.page = mmap.mmap(-1, 4096)
         self.address = ctypes.addressof(ctypes.c_char.from_buffer(self.page))
+        heard, tells = os.pipe()
         self.pid = os.fork()
         if not self.pid:
             ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # dies with us
+            os.write(tells, b"!")
             while True:
                 signal.pause()
+        os.close(tells)
+        os.read(heard, 1)  # one that does not die yet would keep our pipes open for ever
+        os.close(heard)
 
 
 def _writes(write: Callable[[_Victim, bytes], object]) -> Strike:

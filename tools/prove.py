@@ -23,7 +23,7 @@ SUITE = (PY, "-B", "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/kernel
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """A command that must succeed; the last line it prints is its result."""
+    """A command that must succeed; the last line it prints is its result, with those before that begin so."""
 
     name: str
     says: str
@@ -53,12 +53,15 @@ def _churn(kernel: str) -> tuple[str, ...]:
 CHURN = (PY, "-B", "-m", "pytest", "-q", "-s", "-p", "no:cacheprovider", "tests/kernel/test_policy_churn.py")
 
 
+_MEASURED = "measured: "
 DECODERS = tuple(f"tests/unit/test_{name}.py" for name in ("records", "sequence", "forms", "text", "api_protobuf"))
 
 
 def _attacks(kernel: str, *words: str) -> tuple[str, ...]:
     """1,000 attempts at everything that policies forbid, by 4 threads on busy CPUs."""
-    inside = ("env", f"ATTACKED_KERNEL={kernel}", "ATTACK_REPETITIONS=1000", "ATTACK_UNDER_LOAD=1")
+    programs = ROOT / "build" / "attacks"  # as `make test` has built them
+    settings = ("ATTACK_REPETITIONS=1000", "ATTACK_UNDER_LOAD=1", f"ATTACK_PROGRAMS={programs}")
+    inside = ("env", f"ATTACKED_KERNEL={kernel}", *settings)
     suite = (PY, "-B", "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/attacks")
     return (PY, "tools/vm.py", "run", "--kernel", kernel, "--timeout", "7200", *words, "--", *inside, *suite)
 
@@ -115,7 +118,8 @@ def run(proof: Proof) -> tuple[bool, str, float]:
     lines = [line for line in (done.stdout + done.stderr).splitlines() if line.strip()]
     if done.returncode:
         print("\n".join(lines[-40:]))
-    return done.returncode == 0, lines[-1] if lines else "", time.monotonic() - start
+    measured = [line for line in lines[:-1] if line.startswith(_MEASURED)]
+    return done.returncode == 0, ", ".join([*lines[-1:], *measured]), time.monotonic() - start
 
 
 def _kept() -> dict[str, str]:

@@ -14,6 +14,7 @@ from attacks.attacker import Attacker
 from attacks.row import Attack, Ground
 
 THREADS = 4
+ENOUGH = 50  # attempts that show that an attack has its effect; that it has none takes more
 _NATIVE = Path(__file__).parent / "native"
 _FLAGS = {"first": ["-static", "-nostdlib"], "flip": ["-pthread"]}
 _numbers = itertools.count()

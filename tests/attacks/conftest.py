@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from attacks import arena
+from attacks.row import Outcome
 from attacks.table import ATTACKS
 from lictor.host.cgroups import find_hierarchy
 
@@ -23,6 +24,18 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "attack" in metafunc.fixturenames:
         rows = [one for one in ATTACKS if (HERE in one.kernels if HERE else one.host)]
         metafunc.parametrize("attack", rows, ids=[one.name for one in rows])
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """What was measured in enforce mode, in one line: `make prove` keeps it."""
+    passed = terminalreporter.stats.get("passed", []) + terminalreporter.stats.get("failed", [])
+    found = [value for one in passed for key, value in getattr(one, "user_properties", ()) if key == "measured"]
+    stopped = [(attempts, effects) for attempts, effects, outcome, _ in found if outcome == Outcome.STOPPED.name]
+    if stopped:
+        attempts, effects = (sum(column) for column in zip(*stopped, strict=True))
+        races = [f"{name}: {effects} of {tries}" for tries, effects, outcome, name in found if outcome == "RACE"]
+        said = [f"{len(stopped)} attacks, {attempts} attempts, {effects} effects", *races]
+        terminalreporter.write_line("measured: " + "; ".join(said))
 
 
 @pytest.fixture(scope="session", autouse=True)

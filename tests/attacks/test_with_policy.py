@@ -5,7 +5,7 @@ the events name the policy and the selector. Known ways around a policy are trie
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -99,14 +99,20 @@ def under(plan: Plan, attacker: Attacker, bench: Bench) -> Found:
 
 
 def test_it_is_seen_and_stopped(
-    attack: Attack, bench: Bench, library: Library, programs: Path, repetitions: int
+    attack: Attack,
+    bench: Bench,
+    library: Library,
+    programs: Path,
+    repetitions: int,
+    record_property: Callable[[str, object], None],
 ) -> None:
-    first, second = (arena.attacker(attack, programs, repetitions) for _ in range(2))
+    first = arena.attacker(attack, programs, min(repetitions, arena.ENOUGH))
+    second = arena.attacker(attack, programs, repetitions)
     plan = library.loaded(attack)
     monitored = under(plan, first, bench)
     with library.enforced(plan):
         enforced = under(plan, second, bench)
-    print(f"{attack.name}: {enforced.report.effects} of {enforced.report.attempts}, {enforced.matches} matches")
+    record_property("measured", (enforced.report.attempts, enforced.report.effects, attack.outcome.name, attack.name))
     assert_seen(attack, monitored)
     if attack.outcome is Outcome.DETOUR:
         assert enforced.report.effects == enforced.report.attempts

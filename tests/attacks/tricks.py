@@ -69,13 +69,21 @@ def by_hard_link(ground: Ground) -> Strike:
     return opens(str(link))
 
 
+def _in_vault(ground: Ground) -> str:
+    """A protected file on a tmpfs of its own: overlayfs shows rules another path."""
+    vault = f"/root/.ssh/vault-{ground.number}"
+    os.makedirs(vault)
+    call(MOUNT, b"none", vault.encode(), b"tmpfs", 0, None)
+    return protected(vault, ground)
+
+
 def below_another_root(ground: Ground) -> Strike:
     """Paths are those that the process sees."""
-    name = Path(protected("/root/.ssh", ground)).name
+    path = Path(_in_vault(ground))
 
     def look() -> bool:
-        os.chroot("/root")
-        return opens(f"/.ssh/{name}")()
+        os.chroot(path.parent)
+        return opens(f"/{path.name}")()
 
     return lambda: in_child(look)
 
@@ -92,14 +100,6 @@ def in_a_renamed_directory(ground: Ground) -> Strike:
             os.rename(outside, inside)
 
     return strike
-
-
-def _in_vault(ground: Ground) -> str:
-    """A protected file on a tmpfs of its own: overlayfs shows rules another path."""
-    vault = f"/root/.ssh/vault-{ground.number}"
-    os.makedirs(vault)
-    call(MOUNT, b"none", vault.encode(), b"tmpfs", 0, None)
-    return protected(vault, ground)
 
 
 def in_a_detached_mount(ground: Ground) -> Strike:

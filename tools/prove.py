@@ -66,6 +66,7 @@ def _attacks(kernel: str, *words: str) -> tuple[str, ...]:
     return (PY, "tools/vm.py", "run", "--kernel", kernel, "--timeout", "7200", *words, "--", *inside, *suite)
 
 
+HERE = (PY, "-B", "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/attacks")
 PREEMPT = ("--smp", "4", "--append", "preempt=full")
 ONE_CPU = ("--smp", "1", "--append", "preempt=full")
 ATTACKED = ("6.1", "6.12", *OWN)
@@ -100,6 +101,12 @@ PROOFS = (
         )
         for kernel in ATTACKED
         for kind, words in (("", ()), ("-preempted", ONE_CPU))
+    ),
+    Proof(
+        "attacks-here",
+        "no attack on the network gets through in 1,000 attempts on this kernel",
+        HERE,
+        (("ATTACK_REPETITIONS", "1000"), ("ATTACK_UNDER_LOAD", "1")),
     ),
     Proof(
         "decoders",

@@ -23,6 +23,7 @@ _FORBIDDEN_PORT = 4444
 _NEWNET = 0x40000000
 _FASTOPEN = 0x20000000
 _SOON_MS = 500  # until what was sent over loopback must be there
+_MADE_MS = 10000  # until a connection that was made is told of, on busy CPUs
 Address = tuple[str, int]
 _SETUP = f"""link set lo up
 address add {FORBIDDEN}/32 dev lo
@@ -58,16 +59,16 @@ def _receiver(family: int, address: str, port: int = 0) -> socket.socket:
     return peer
 
 
-def _is_ready(peer: socket.socket, sent: bool) -> bool:
-    """Whether something came in, now or, if it was sent, soon. Descriptors are many here: too many for select()."""
+def _is_ready(peer: socket.socket, patience_ms: int) -> bool:
+    """Whether something comes in. Descriptors are many here: too many for select()."""
     waiting = select.poll()
     waiting.register(peer, select.POLLIN)
-    return bool(waiting.poll(_SOON_MS if sent else 0))
+    return bool(waiting.poll(patience_ms))
 
 
 def _received(peer: socket.socket, mark: bytes, sent: bool) -> bool:
     """Whether the mark is among what came in, now or, if it was sent, soon."""
-    while _is_ready(peer, sent):
+    while _is_ready(peer, _SOON_MS if sent else 0):
         if mark in peer.recv(4096):
             return True
     return False
@@ -75,7 +76,7 @@ def _received(peer: socket.socket, mark: bytes, sent: bool) -> bool:
 
 def _accepted(peer: socket.socket, sent: bool) -> socket.socket | None:
     """A connection that came in."""
-    if not _is_ready(peer, sent):
+    if not _is_ready(peer, _MADE_MS if sent else 0):
         return None
     accepted, _ = peer.accept()
     accepted.setblocking(False)

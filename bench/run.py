@@ -105,6 +105,13 @@ def policy_rows(found: dict[str, Any], file: str = "", execs: str = "") -> list[
     for row in found["many"]:
         name = f"one of {row['policies']:,} policies applies, per open+read+close"
         rows.append((name, added(row["file"], "file"), "", ""))
+    for row in found["lookups"]:
+        for which, is_one in (("member", "one"), ("other", "not one")):
+            name = f"{row['what']}, {row['members']:,} members, of a value that is {is_one}"
+            rows.append((name, f"{row[which] / 1000:.2f}", "", ""))
+    held = found["similar"]
+    name = f"another policy with values of its own, bytes, {found['cpus']} CPU"
+    rows.append((name, f"{held['charged_bytes']:.0f}", "8000", ""))
     rows.append(("another policy on the same hooks, M-instr", f"{found['second_load_ns'] / 1e6:.1f}", "", ""))
     return rows
 

@@ -131,7 +131,8 @@ def filled(plan: Plan, kind: str, count: int) -> Plan:
     """The plan of a look-up with as many members in its set."""
     (sets,) = plan.sets
     if kind == "addresses":
-        others = [(10 << 24 | number << 4, 32) for number in range(count - 1)]
+        # Beside the one that is looked up, so that a trie is as deep as it gets.
+        others = [((127 << 24) + 83 * number + 1, 32) for number in range(count - 1)]
         return msgspec.structs.replace(plan, sets=(msgspec.structs.replace(sets, networks=(*sets.networks, *others)),))
     shape = "{:06}/end" if kind == "postfixes" else "/srv/{:06}"
     texts = (*sets.texts, *(shape.format(number) for number in range(count - 1)))

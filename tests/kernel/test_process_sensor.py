@@ -99,6 +99,13 @@ def test_arguments_beyond_the_limit_are_flagged(agent: RunningAgent) -> None:
     assert event["lictor"]["process"]["truncated_bytes"] == total - 131072
 
 
+@pytest.mark.parametrize(("argv", "shown"), [(["x", ""], '""'), (["", ""], '""'), (["x"], None)])
+def test_empty_arguments(argv: list[str], shown: str | None, agent: RunningAgent) -> None:
+    child = subprocess.Popen(argv, executable="/bin/true")
+    child.wait()
+    assert agent.until_exit(child.pid)[0]["process_exec"]["process"].get("arguments") == shown
+
+
 def test_odd_arguments(agent: RunningAgent) -> None:
     odd: list[str | bytes] = ["new\nline", 'quo"te', b"\xff\xfe", "tab\t"]
     event = agent.run("/bin/true", *odd)[0]

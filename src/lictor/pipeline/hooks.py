@@ -7,11 +7,11 @@ from collections import Counter
 from lictor import log
 from lictor.kernel.programs import ProgramInfo
 from lictor.model.event import Event, EventType, LossEvent
+from lictor.pipeline.faults import told
 from lictor.sensors.policies import PolicyEngine
 from lictor.track.hooks import HookTracker
 from lictor.track.pieces import Pieces
 from lictor.wire.hooks import HookDecoder, HookRecord
-from lictor.wire.records import RecordError
 
 _log = log.get("pipeline")
 _MOST_WAITING = 4096
@@ -77,9 +77,9 @@ class HookStream:
         for record in ready:
             try:
                 event = self._tracker.event(record)
-            except RecordError as error:
+            except Exception as error:
                 self.bad += 1
-                _log.error("a hook record makes no sense (%d so far): %s", self.bad, error)
+                _log.error("a hook record makes no sense (%d so far): %s", self.bad, told(error))
                 continue
             if event is not None:
                 made.append(event)

@@ -13,6 +13,7 @@ from typing import NamedTuple
 from lictor import log
 from lictor.kernel.programs import ProgramInfo
 from lictor.model.event import Event, LossEvent
+from lictor.pipeline.faults import told
 from lictor.pipeline.hooks import HookStream
 from lictor.pipeline.sequence import Sequence
 from lictor.sensors.process import Counters, ProcessSensor, due_tombstones
@@ -175,7 +176,7 @@ class Reader:
                     self._tracker.chunks.add(*self._decoder.chunk(batch, at, size))
                 else:
                     raise RecordError(f"kind {kind} in the bulk ring")
-            except RecordError as error:
+            except Exception as error:
                 self._bad(error)
             at += size + 7 & ~7
         self.stats.bytes += end
@@ -208,7 +209,7 @@ class Reader:
                     tracker.clone(decoder.clone(batch, at, size))
                 else:
                     raise RecordError(f"kind {kind} in the priority ring")
-            except RecordError as error:
+            except Exception as error:
                 self._bad(error)
             if event is not None:
                 events.append(event)
@@ -225,10 +226,10 @@ class Reader:
         self._bad(RecordError(f"a record of {size} bytes with {left} left"))
         return False
 
-    def _bad(self, error: RecordError) -> None:
+    def _bad(self, error: Exception) -> None:
         self.stats.bad += 1
         if self.stats.bad < 10 or self.stats.bad % 1000 == 0:
-            _log.error("unreadable record (%d so far): %s", self.stats.bad, error)
+            _log.error("unreadable record (%d so far): %s", self.stats.bad, told(error))
 
 
 def _time(event: Event) -> int:

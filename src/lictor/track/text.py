@@ -32,7 +32,7 @@ def arguments(raw: bytes, truncated: bool = False) -> tuple[str, tuple[str, ...]
     except UnicodeDecodeError:
         text = rest.decode(errors="replace")
         lossy = True
-    if " " not in text and '"' not in text and "\0\0" not in text and text[0] != "\0" and text[-1] != "\0":
+    if text and " " not in text and '"' not in text and "\0\0" not in text and text[0] != "\0" and text[-1] != "\0":
         joined = text.replace("\0", " ")
     else:
         joined = " ".join(_quoted(part) for part in text.split("\0"))

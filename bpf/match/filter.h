@@ -224,6 +224,15 @@ __noinline int compare_net(u32 slot, u32 id)
 	return compare_with_numbers(id, end->port);
 }
 
+/* A path so deep that its beginning is not known, a value that others left no room for: it could be any, and nothing
+ * escapes a denial that way. */
+static __always_inline bool is_too_long(struct field *field)
+{
+	if (field->flags & FIELD_ERROR)
+		return (u32)field->extra == E2BIG;
+	return field->flags & FIELD_TRUNCATED && is_path(field->type);
+}
+
 static __always_inline int compare_value(u32 slot, struct scratch *s, u32 id, struct filter *f)
 {
 	struct field *field, *other;
@@ -241,12 +250,11 @@ static __always_inline int compare_value(u32 slot, struct scratch *s, u32 id, st
 	if (s->undecided)
 		return 2; /* DECISION_LATER */
 	field = field_of(s, f->slot);
+	if (f->flags & FILTER_ENFORCES && is_too_long(field))
+		return 1;
 	/* What could not be read matches nothing, what is negated neither. */
 	if (field->flags & FIELD_ERROR)
 		return 0;
-	/* A path so deep that its beginning is not known could be any: nothing escapes a denial that way. */
-	if (f->flags & FILTER_ENFORCES && field->flags & FIELD_TRUNCATED && is_path(field->type))
-		return 1;
 	if (f->op >= OP_STRING && f->op <= OP_SUBSTRING_NOCASE) {
 		holds = compare_string(slot, s, f, field);
 	} else if (f->op >= OP_SOURCE_ADDRESS && f->op <= OP_STATE) {

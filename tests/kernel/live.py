@@ -109,3 +109,20 @@ def file_arg(path: Path | str) -> Expected:
 
 def run(*command: str) -> None:
     subprocess.run(command, check=False, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+def far_below(directory: Path, levels: int) -> int:
+    """A descriptor of a directory so many levels down, each with the longest possible name."""
+    here = os.open(directory, os.O_PATH)
+    for _ in range(levels):
+        os.mkdir("d" * 255, dir_fd=here)
+        above, here = here, os.open("d" * 255, os.O_PATH, dir_fd=here)
+        os.close(above)
+    return here
+
+
+def copy_of(program: str, directory: int) -> int:
+    """A descriptor of `program` in the directory, a copy."""
+    with os.fdopen(os.open("program", os.O_CREAT | os.O_WRONLY, 0o755, dir_fd=directory), "wb") as file:
+        file.write(Path(program).read_bytes())
+    return os.open("program", os.O_RDONLY, dir_fd=directory)

@@ -15,6 +15,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import live
 import msgspec
 import pytest
 from engine import Bench
@@ -205,6 +206,28 @@ def test_signal_comes_before_the_call_returns(bench: Bench, machine: Machine, ac
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)
     assert done.returncode == -ends
     assert not done.stdout
+
+
+def test_no_program_lies_too_deep_to_be_killed(bench: Bench, machine: Machine, place: Path) -> None:
+    """Nobody sees the beginning of a path of 40 kB; a rule on the directory holds all the same."""
+    far = live.far_below(place, 160)
+    program = live.copy_of("/bin/true", far)
+    spec = f"""
+        tracepoints:
+        - subsystem: sched
+          event: sched_process_exec
+          raw: true
+          args: [{{index: 2, type: linux_binprm}}]
+          selectors:
+          - matchPIDs: [{{operator: In, followForks: true, values: [{os.getpid()}]}}]
+            matchArgs: [{{index: 2, operator: Prefix, values: ["{place}/"]}}]
+            matchActions: [{{action: Sigkill}}]
+        """
+    with bench.policy(live.compiled(spec, machine)):
+        done = subprocess.run(["true"], executable=f"/proc/self/fd/{program}", pass_fds=[program], check=False)
+    os.close(program)
+    os.close(far)
+    assert done.returncode == -signal.SIGKILL
 
 
 _NOTIFY = """

@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 import pytest
 from engine import Bench
-from live import Expected, Row, check, compiled, rows
+from live import Expected, Row, check, compiled, copy_of, far_below, rows
 
 from lictor.policy.machine import Machine
 
@@ -100,17 +100,11 @@ def chdir_far_below(levels: int) -> Callable[[Path], None]:
     """By a shell that lies so many directories with the longest possible name below."""
 
     def act(directory: Path) -> None:
-        here = os.open(directory, os.O_PATH)
-        for _ in range(levels):
-            os.mkdir("d" * 255, dir_fd=here)
-            above, here = here, os.open("d" * 255, os.O_PATH, dir_fd=here)
-            os.close(above)
-        with os.fdopen(os.open("farshell", os.O_CREAT | os.O_WRONLY, 0o755, dir_fd=here), "wb") as file:
-            file.write(Path("/bin/sh").read_bytes())
-        program = os.open("farshell", os.O_RDONLY, dir_fd=here)
+        far = far_below(directory, levels)
+        program = copy_of("/bin/sh", far)
         subprocess.run(["sh", "-c", "cd /proc"], executable=f"/proc/self/fd/{program}", pass_fds=[program], check=True)
         os.close(program)
-        os.close(here)
+        os.close(far)
 
     return act
 
@@ -125,7 +119,7 @@ FAR_BELOW = [
     for matched, value, holds in (
         ("Prefix", "DIR/d", True),
         ("NotPrefix", "DIR/d", False),
-        ("Postfix", "/farshell", True),
+        ("Postfix", "/program", True),
         ("Postfix", "/sh", False),
         ("In", "/bin/sh", False),
     )

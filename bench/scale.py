@@ -50,7 +50,7 @@ def functions(machine: Machine, count: int, option: str, section: str = "kprobes
     for line in machine.facts.function_names():
         found = machine.function(line)
         lack = found is None or (found.fentry if section == "fentries" else found.kprobe)
-        if line.startswith(("security_", "vfs_", "inode_")) and not lack:
+        if line.startswith(("security_", "vfs_", "tcp_")) and not lack:
             names.append(line)
     listed = "\n".join(f"    - {name}" for name in names[:count])
     return f"""  lists:

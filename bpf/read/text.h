@@ -14,10 +14,13 @@ static __always_inline void read_string(struct scratch *s, u32 n, u8 type, u64 f
 	/* One byte more: what is read always ends with a NUL. */
 	long len = read_text(bytes_of_newest(s), at_most(most + 1, TEXT_ROOM + 1), from);
 
-	if (len < 1) {
+	if (len < 0) {
 		failed_field(s, field, EFAULT);
 		return;
 	}
+	/* Before Linux 6.13 an empty string of a process has no length at all. */
+	if (!len)
+		len = 1;
 	if (len > TEXT_ROOM)
 		field->flags |= FIELD_TRUNCATED;
 	close_field(s, len - 1);

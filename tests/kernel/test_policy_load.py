@@ -118,3 +118,25 @@ def test_the_verifiers_last_word() -> None:
     log = "libbpf: prog 'p': -- BEGIN PROG LOAD LOG --\nR1 is bad\nprocessed 3 insns\n-- END PROG LOAD LOG --\n"
     assert verdict_of(f"{log}libbpf: failed to load") == "R1 is bad"
     assert verdict_of("libbpf: no log") == ""
+
+
+def test_memory_of_a_policy_is_what_it_takes(bench: Bench, machine: Machine) -> None:
+    """Arrays have all their elements from the beginning; those of hashes come with the policy."""
+    spec = """
+  kprobes:
+  - call: sys_chdir
+    args: [{index: 0, type: string}]
+    selectors:
+    - matchArgs: [{index: 0, operator: Equal, values: [VALUES]}]
+"""
+    few, many = (
+        compiled(spec.replace("VALUES", ", ".join(f"/{name}/{n}" for n in range(count))), machine, name)
+        for name, count in (("few", 1), ("many", 1001))
+    )
+    with bench.policy(few):
+        before = bench.engine.memory()
+        with bench.policy(many):
+            grown = bench.engine.memory() - before
+            taken = [bench.engine.memory_of("", name) for name in ("few", "many")]
+    assert 1000 * 64 <= taken[1] - taken[0] <= grown
+    assert 0 < taken[0] < 8192

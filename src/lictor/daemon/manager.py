@@ -96,6 +96,8 @@ class Backend(Protocol):
 
     def statistics(self, namespace: str, name: str) -> Sequence[Counts]: ...
 
+    def memory(self, namespace: str, name: str) -> int: ...
+
 
 @dataclass(slots=True)
 class _Entry:
@@ -350,7 +352,7 @@ class Manager:
             mode=fares.mode if fares is not None else plan.mode if plan is not None else None,
             info=_told(plan, fares) if plan is not None else "",
             error=entry.error,
-            kernel_memory=plan.memory.own + plan.memory.shared if plan is not None and entry.loaded else 0,
+            kernel_memory=self._memory(entry),
             hooks=_hooks(plan, entry.loaded) if plan is not None else (),
             selectors=entry.counters if entry.loaded else (),
         )
@@ -363,6 +365,14 @@ class Manager:
             return self._backend.enforcement(entry.namespace, entry.name)
         except LictorError:
             return None
+
+    def _memory(self, entry: _Entry) -> int:
+        if not entry.loaded:
+            return 0
+        try:
+            return self._backend.memory(entry.namespace, entry.name)
+        except LictorError:  # it went while we asked
+            return 0
 
     def _counters(self, entry: _Entry, plan: Plan) -> Sequence[SelectorCounters]:
         try:

@@ -76,6 +76,9 @@ class Policies:
     def statistics(self, namespace: str, name: str) -> Sequence[SelectorStats]:
         return self._made().statistics(namespace, name)
 
+    def memory(self, namespace: str, name: str) -> int:
+        return self._made().memory_of(namespace, name)
+
     def audit(self, present: Container[int]) -> None:
         """Now and then: forget processes that are not `present`."""
         if self._engine is not None:

@@ -80,7 +80,7 @@ METRICS: dict[str, Metric] = {
     # Policies
     "tetragon_tracingpolicy_loaded": Metric("gauge", "policies in this state", ("state",)),
     "tetragon_tracingpolicy_kernel_memory_bytes": Metric(
-        "gauge", "kernel memory of the policy, estimated", ("policy", "policy_namespace")
+        "gauge", "kernel memory of the policy", ("policy", "policy_namespace")
     ),
     "tetragon_tracingpolicy_selector_actions_total": Metric(
         "counter",

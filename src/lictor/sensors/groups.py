@@ -92,6 +92,18 @@ class Groups:
         self._hooks.enforce(group.hook, wanted[0] - group.counted[0], wanted[1] - group.counted[1])
         group.counted = wanted
 
+    def memory(self, group: Group) -> int:
+        """Bytes that the elements of a group take, the hook's reads of its values among them."""
+        counts = {
+            "groups": 1,
+            "selectors": group.selectors[1],
+            "stats": group.selectors[1],
+            "filters": group.filters[1],
+            "cel_steps": sum(count for _, count in group.expressions),
+            "reads": len(set(group.taken)),
+        }
+        return sum(self._store.arrays[name].stride * count for name, count in counts.items())
+
     def free(self, group: Group) -> bool:
         """Give back what a group held, when no run is left that knows it. Whether its hook has no user any more."""
         free = self._store.free

@@ -151,6 +151,13 @@ class PolicyEngine:
                 rows.append(SelectorStats(group.place, place, *counts[:6]))
         return rows
 
+    def memory_of(self, namespace: str, name: str) -> int:
+        """Bytes of kernel memory that a policy's elements take; what it shares with others is counted in full."""
+        with self._lock:
+            loaded = self._find((namespace, name))
+            own = self.store.arrays["policies"].stride + sum(self._groups.memory(group) for group in loaded.groups)
+            return own + sum(self._sets.memory(operands) for operands in loaded.plan.sets)
+
     def forget_processes(self, present: Container[int]) -> None:
         """Let go of what is known of processes that are gone: most go at their exit, some had other threads then."""
         for key in list(self.store.scopes.keys()):

@@ -6,6 +6,7 @@ import struct
 from dataclasses import dataclass, field
 
 from lictor.kernel.arrays import string_key
+from lictor.kernel.maps import Map
 from lictor.policy.plan import OperandSet, SetKind
 from lictor.sensors.store import Store
 
@@ -52,6 +53,20 @@ class Sets:
         if not found.users:
             del self._filled[operands]
             self._empty(found, operands)
+
+    def memory(self, operands: OperandSet) -> int:
+        """Bytes that a set's elements take in the kernel."""
+        found, arrays = self._filled[operands], self._store.arrays
+        places = arrays["set_ranges" if operands.kind is SetKind.RANGES else "set_lengths"].stride * found.count
+        return arrays["sets"].stride + places + self._table(operands).element * len(found.keys)
+
+    def _table(self, operands: OperandSet) -> Map:
+        store = self._store
+        return {
+            SetKind.NUMBERS: store.numbers,
+            SetKind.ADDRESSES4: store.addresses4,
+            SetKind.ADDRESSES6: store.addresses6,
+        }.get(operands.kind, store.strings)
 
     def _fill(self, found: _Filled, operands: OperandSet) -> None:
         store = self._store
@@ -109,12 +124,7 @@ class Sets:
             table.update(key, _ONE)
 
     def _empty(self, found: _Filled, operands: OperandSet) -> None:
-        store = self._store
-        table = {
-            SetKind.NUMBERS: store.numbers,
-            SetKind.ADDRESSES4: store.addresses4,
-            SetKind.ADDRESSES6: store.addresses6,
-        }.get(operands.kind, store.strings)
+        store, table = self._store, self._table(operands)
         for key in found.keys:
             table.delete(key)
         if found.count:

@@ -3,19 +3,16 @@ attempts each. `make prove` has a thousand, on busy CPUs."""
 
 from __future__ import annotations
 
-import sys
-
 import pytest
 
-from guests.pool import KERNELS, PROGRAMS, Guest
+from guests.pool import KERNELS, PROGRAMS, PYTEST, Guest
 
 PREEMPTED = ("--smp", "1", "--append", "preempt=full")
 
 
 def attacked(kernel: str, *options: str) -> Guest:
     inside = ("env", f"ATTACKED_KERNEL={kernel}", f"ATTACK_PROGRAMS={PROGRAMS}")
-    suite = (sys.executable, "-B", "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/attacks")
-    return Guest(kernel, (*inside, *suite), options)
+    return Guest(kernel, (*inside, *PYTEST, "tests/attacks"), options)
 
 
 @pytest.mark.parametrize("guest", [*map(attacked, KERNELS), attacked("6.12", *PREEMPTED)], ids=str)

@@ -7,6 +7,7 @@ text gives; the class holds the defaults. `part.spots` says which fields the tex
 from __future__ import annotations
 
 import re
+from abc import ABC, abstractmethod
 from typing import Any, ClassVar, Self
 
 from lictor.policy import retired
@@ -19,17 +20,18 @@ BAD: Any = object()  # what a kind returns for a node that it reported
 _NAMES = {"nothing": "nothing", "integer": "a number", "number": "a number", "boolean": "true or false"}
 
 
-class Kind:
+class Kind(ABC):
     """One kind of value. `word` names it in messages."""
 
     word = ""
 
+    @abstractmethod
     def read(self, node: Node, problems: Problems) -> Any:
-        raise NotImplementedError
+        """The value, or BAD when the node was reported."""
 
+    @abstractmethod
     def schema(self) -> dict[str, Any]:
         """As OpenAPI v3 has it; a part is `{"$ref": name}`."""
-        raise NotImplementedError
 
     def wrong(self, node: Node, problems: Problems, hint: str = "") -> Any:
         if not hint and isinstance(node, Scalar) and node.kind == "nothing":

@@ -32,9 +32,14 @@ def build(directory: Path) -> Path:
 
 
 def attacker(attack: Attack, programs: Path, repetitions: int) -> Attacker:
-    """One that has prepared, and makes about so many attempts for what one costs."""
+    """One that has prepared, and makes at least so many attempts."""
     grounds = [Ground(next(_numbers), programs) for _ in range(THREADS)]
-    return Attacker(attack, grounds, max(1, -(-repetitions // (THREADS * attack.cost))))
+    return Attacker(attack, grounds, -(-repetitions // THREADS))
+
+
+def successful(attack: Attack, programs: Path, repetitions: int) -> Attacker:
+    """One whose attempts will succeed: fewer of those that cost much then, and never more than show it."""
+    return attacker(attack, programs, -(-min(repetitions, ENOUGH) // attack.cost))
 
 
 @contextmanager

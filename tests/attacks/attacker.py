@@ -5,9 +5,11 @@ then all its threads strike together, and it says what came of it.
 from __future__ import annotations
 
 import os
+import select
 import sys
 import threading
 import traceback
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import msgspec
@@ -16,6 +18,7 @@ from attacks import network
 from attacks.row import Attack, Ground, Strike
 
 _SWITCH_S = 0.0002  # let go of the interpreter often: the threads shall race
+_LOOK_MS = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +48,14 @@ class Attacker:
         if self._said.readline() != b"ready\n":
             raise AssertionError(f"{self._name}: it could not be prepared: {self._said.read().decode()}")
 
-    def strike(self) -> Report:
-        """Let it attack; gives its report when it is through."""
+    def strike(self, meanwhile: Callable[[], None] = lambda: None) -> Report:
+        """Let it attack; gives its report when it is through. `meanwhile` is called again and again until then."""
         os.write(self._go, b"go")
         os.close(self._go)
+        ends = select.poll()
+        ends.register(self._said, select.POLLIN)
+        while not ends.poll(_LOOK_MS):
+            meanwhile()
         with self._said:
             said = self._said.read()
         status = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])

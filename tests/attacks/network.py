@@ -23,6 +23,7 @@ _FORBIDDEN_PORT = 4444
 _NEWNET = 0x40000000
 _FASTOPEN = 0x20000000
 _SOON_MS = 500  # until what was sent over loopback must be there
+_LATE_MS = 20
 _MADE_MS = 10000  # until a connection that was made is told of, on busy CPUs
 Address = tuple[str, int]
 _SETUP = f"""link set lo up
@@ -171,11 +172,15 @@ def _established(kind: int) -> Strike:
     client.connect(peer.getsockname())
     other = peer.accept()[0] if kind == socket.SOCK_STREAM else peer
     other.setblocking(False)
+    patience = _SOON_MS
 
     def strike() -> bool:
-        mark = os.urandom(8)
-        sent = not refused(lambda: client.send(mark))
-        return _received(other, mark, sent)
+        """Whatever comes is an effect. Where nothing came, what is late is left for the next attempt to find."""
+        nonlocal patience
+        sent = not refused(lambda: client.send(os.urandom(8)))
+        came = _is_ready(other, patience if sent else 0)
+        patience = _SOON_MS if came else _LATE_MS
+        return came and bool(other.recv(8))
 
     return strike
 

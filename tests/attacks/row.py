@@ -42,8 +42,8 @@ class Outcome(Enum):
 @dataclass(frozen=True, slots=True)
 class Attack:
     """`policy` is a path in the library without `.yaml`. `kernels`: where it can be tried. `cost`: how many plain
-    attempts one of these takes the time of. `host`: works in the test's own network namespace, and can be refused under
-    lockdown.
+    attempts one that succeeds takes the time of. `host`: works in the test's own network namespace, and can be refused
+    under lockdown.
     """
 
     name: str

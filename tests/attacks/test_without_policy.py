@@ -13,5 +13,5 @@ pytestmark = pytest.mark.usefixtures("own_cgroup")
 
 
 def test_it_succeeds(attack: Attack, programs: Path, repetitions: int) -> None:
-    report = arena.attacker(attack, programs, min(repetitions, arena.ENOUGH)).strike()
+    report = arena.successful(attack, programs, repetitions).strike()
     assert report.effects == report.attempts

@@ -27,14 +27,15 @@ from lictor.wire.records import NamespaceInodes
 from lictor.wire.values import ValueDecoder
 
 DEADLINE_S = 20.0
+_SMALL = Sizes(1 << 20, 4 << 20)
 
 
 class Bench:
     """Loads plans and collects the events of hooks."""
 
-    def __init__(self, cgroup: str = "") -> None:
+    def __init__(self, cgroup: str = "", sizes: Sizes = _SMALL) -> None:
         """`cgroup`: what cgroup programs are put on, instead of the root."""
-        self.sensor = ProcessSensor(Sizes(1 << 20, 4 << 20))
+        self.sensor = ProcessSensor(sizes)
         self.sensor.start()
         detail = Detail("node")
         host = NamespaceInodes(*[0] * len(NamespaceInodes._fields))

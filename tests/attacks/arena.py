@@ -15,6 +15,7 @@ from attacks.row import Attack, Ground
 
 THREADS = 4
 ENOUGH = 50  # attempts that show that an attack has its effect; that it has none takes more
+_NICE = 5
 _NATIVE = Path(__file__).parent / "native"
 _FLAGS = {"first": ["-static", "-nostdlib"], "flip": ["-pthread"]}
 _numbers = itertools.count()
@@ -31,15 +32,19 @@ def build(directory: Path) -> Path:
     return directory
 
 
-def attacker(attack: Attack, programs: Path, repetitions: int) -> Attacker:
-    """One that has prepared, and makes at least so many attempts."""
-    grounds = [Ground(next(_numbers), programs) for _ in range(THREADS)]
-    return Attacker(attack, grounds, -(-repetitions // THREADS))
+@contextmanager
+def attacker(attack: Attack, programs: Path) -> Iterator[Attacker]:
+    """One that has prepared."""
+    made = Attacker(attack, [Ground(next(_numbers), programs) for _ in range(THREADS)])
+    try:
+        yield made
+    finally:
+        made.close()
 
 
-def successful(attack: Attack, programs: Path, repetitions: int) -> Attacker:
-    """One whose attempts will succeed: fewer of those that cost much then, and never more than show it."""
-    return attacker(attack, programs, -(-min(repetitions, ENOUGH) // attack.cost))
+def successful(attack: Attack, repetitions: int) -> int:
+    """How many attempts show that an attack succeeds: fewer of those that cost much then."""
+    return -(-min(repetitions, ENOUGH) // attack.cost)
 
 
 @contextmanager
@@ -55,7 +60,10 @@ def busy() -> Iterator[None]:
 
 
 def _burner() -> int:
+    """It takes what others leave, and a quarter of what they do not."""
     child = os.fork()
+    if not child:
+        os.nice(_NICE)
     while not child:
         pass
     return child

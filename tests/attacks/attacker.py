@@ -1,5 +1,5 @@
 """The process that attacks. It prepares, says so, and waits, so that a policy can come between preparation and attack;
-then all its threads strike together, and it says what came of it.
+whenever it is asked, all its threads strike together, and it says what came of it.
 """
 
 from __future__ import annotations
@@ -31,45 +31,47 @@ class Report:
 
 
 class Attacker:
-    """A fork of this process that carries out one attack."""
+    """A fork of this process that carries out one attack, as often as it is asked to."""
 
-    def __init__(self, attack: Attack, grounds: list[Ground], strikes: int) -> None:
+    def __init__(self, attack: Attack, grounds: list[Ground]) -> None:
         self._name = attack.name
         heard, self._go = os.pipe()
         said, tells = os.pipe()
         sys.stdout.flush()
-        self.pid = os.fork()
-        if not self.pid:
+        self._pid = os.fork()
+        if not self._pid:
             os.close(self._go)
-            _live(attack, grounds, strikes, heard, tells)
+            _live(attack, grounds, heard, tells)
         os.close(heard)
         os.close(tells)
         self._said = os.fdopen(said, "rb")
         if self._said.readline() != b"ready\n":
             raise AssertionError(f"{self._name}: it could not be prepared: {self._said.read().decode()}")
 
-    def strike(self, meanwhile: Callable[[], None] = lambda: None) -> Report:
-        """Let it attack; gives its report when it is through. `meanwhile` is called again and again until then."""
-        os.write(self._go, b"go")
-        os.close(self._go)
+    def strike(self, attempts: int, meanwhile: Callable[[], None] = lambda: None) -> Report:
+        """Let it make at least so many; gives its report. `meanwhile` is called again and again until then."""
+        os.write(self._go, b"%d\n" % attempts)
         ends = select.poll()
         ends.register(self._said, select.POLLIN)
         while not ends.poll(_LOOK_MS):
             meanwhile()
-        with self._said:
-            said = self._said.read()
-        status = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+        said = self._said.readline()
         if not said:
-            raise AssertionError(f"{self._name}: the attacker ended with {status}")
+            raise AssertionError(f"{self._name}: the attacker is gone")
         report = msgspec.json.decode(said, type=Report)
         if report.faults:
             raise AssertionError(f"{self._name}: {report.faults[0]}")
         return report
 
+    def close(self) -> None:
+        os.close(self._go)
+        self._said.close()
+        os.waitpid(self._pid, 0)
 
-def _live(attack: Attack, grounds: list[Ground], strikes: int, heard: int, said: int) -> None:
+
+def _live(attack: Attack, grounds: list[Ground], heard: int, said: int) -> None:
     """The life of the attacker; does not return."""
-    go, tells = os.fdopen(heard, "rb"), os.fdopen(said, "wb")
+    asked, tells = os.fdopen(heard, "rb"), os.fdopen(said, "wb")
     try:
         sys.setswitchinterval(_SWITCH_S)
         if attack in network.ATTACKS:
@@ -77,8 +79,9 @@ def _live(attack: Attack, grounds: list[Ground], strikes: int, heard: int, said:
         prepared = [attack.prepare(ground) for ground in grounds]
         tells.write(b"ready\n")
         tells.flush()
-        go.read(2)
-        tells.write(msgspec.json.encode(_together(prepared, strikes)))
+        for attempts in asked:
+            tells.write(msgspec.json.encode(_together(prepared, -(-int(attempts) // len(grounds)))) + b"\n")
+            tells.flush()
     except BaseException:
         tells.write(traceback.format_exc().encode())
     finally:

@@ -11,6 +11,7 @@ import select
 import socket
 import struct
 import subprocess
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -40,6 +41,15 @@ def enter() -> None:
     (settings / "tcp_fastopen").write_text("1027")  # without a cookie
     (settings / "conf/lo/accept_local").write_text("1")  # packets made by hand come in from ourselves
     (settings / "ping_group_range").write_text("0 0")  # root may have ping sockets
+    _settle()
+
+
+def _settle() -> None:
+    """Wait for the route to the address of version 6, which the kernel makes when it has time."""
+    with _receiver(socket.AF_INET6, FORBIDDEN6) as peer, socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as client:
+        until = time.monotonic() + _MADE_MS / 1000
+        while refused(lambda: client.sendto(b"?", peer.getsockname())) or not _is_ready(peer, _LATE_MS):
+            assert time.monotonic() < until, "there is no way to our own address"
 
 
 def _listener(family: int, address: str, port: int = 0) -> socket.socket:

@@ -13,5 +13,6 @@ pytestmark = pytest.mark.usefixtures("own_cgroup")
 
 
 def test_it_succeeds(attack: Attack, programs: Path, repetitions: int) -> None:
-    report = arena.successful(attack, programs, repetitions).strike()
+    with arena.attacker(attack, programs) as attacker:
+        report = attacker.strike(arena.successful(attack, repetitions))
     assert report.effects == report.attempts

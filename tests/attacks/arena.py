@@ -17,7 +17,11 @@ THREADS = 4
 ENOUGH = 50  # attempts that show that an attack has its effect; that it has none takes more
 _NICE = 5
 _NATIVE = Path(__file__).parent / "native"
-_FLAGS = {"first": ["-static", "-nostdlib"], "flip": ["-pthread"]}
+_FLAGS = {
+    "first": ["-static", "-nostdlib"],
+    "flip": ["-pthread"],
+    "strange": ["-pie", "-Wl,--dynamic-linker=/var/tmp/loader-NNNN"],
+}
 _numbers = itertools.count()
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from attacks import network
+from attacks import network, streams
 from attacks.row import Attack, Ground, Strike
 
 _SWITCH_S = 0.0002  # let go of the interpreter often: the threads shall race
@@ -74,7 +74,7 @@ def _live(attack: Attack, grounds: list[Ground], heard: int, said: int) -> None:
     asked, tells = os.fdopen(heard, "rb"), os.fdopen(said, "wb")
     try:
         sys.setswitchinterval(_SWITCH_S)
-        if attack in network.ATTACKS:
+        if attack in (*network.ATTACKS, *streams.ATTACKS):
             network.enter()
         prepared = [attack.prepare(ground) for ground in grounds]
         tells.write(b"ready\n")

@@ -106,6 +106,25 @@ def as_interpreter(ground: Ground) -> Strike:
     return _by_path(str(script))
 
 
+def as_loader(ground: Ground) -> Strike:
+    """The kernel maps what a program names as its loader, and starts there: no exec of its own."""
+    loader = f"/var/tmp/loader-{ground.number:04}"  # as long as the name that was linked in
+    _copy(ground, loader)
+    program = Path(f"/opt/program-{ground.number}")
+    program.write_bytes(Path(ground.program("strange")).read_bytes().replace(b"/var/tmp/loader-NNNN", loader.encode()))
+    program.chmod(0o755)
+    return _by_path(str(program))
+
+
+def unnamed(ground: Ground) -> Strike:
+    """A file that never had a name."""
+    descriptor = os.open("/dev/shm", os.O_TMPFILE | os.O_RDWR, 0o755)
+    os.write(descriptor, Path(ground.program("first")).read_bytes())
+    readable = os.open(f"/proc/self/fd/{descriptor}", os.O_RDONLY | os.O_CLOEXEC)
+    os.close(descriptor)
+    return _by_descriptor(readable)
+
+
 def by_the_loader(ground: Ground) -> Strike:
     """The program is an argument of the dynamic loader, which is what execs."""
     target = f"/var/tmp/loaded-{ground.number}"
@@ -146,7 +165,9 @@ ATTACKS = (
     Attack("exec from far below a directory", "exec/deny-directory", from_far_below, cost=8),
     Attack("exec from a directory as interpreter", "exec/deny-directory", as_interpreter, cost=4),
     Attack("exec from a directory by the loader", "exec/deny-directory", by_the_loader, cost=8, outcome=Outcome.DETOUR),
+    Attack("exec from a directory as loader", "exec/deny-directory", as_loader, cost=4, outcome=Outcome.DETOUR),
     Attack("exec of a memfd", "exec/deny-memfd", memfd, cost=8),
     Attack("exec of a memfd by path", "exec/deny-memfd", memfd_by_path, cost=4),
     Attack("exec of a deleted file", "exec/deny-deleted", deleted, cost=4),
+    Attack("exec of a file without a name", "exec/deny-deleted", unnamed, cost=8),
 )

@@ -20,6 +20,7 @@ from attacks.syscalls import (
     INIT_MODULE,
     KEXEC_LOAD,
     MOUNT,
+    MOUNT_SETATTR,
     MOVE_MOUNT,
     OPEN_TREE,
     PIVOT_ROOT,
@@ -35,6 +36,7 @@ _one_at_a_time = threading.Lock()  # for what there is only one of in the machin
 _NEWNS = 0x20000
 _REC_PRIVATE, _BIND = 0x44000, 0x1000
 _DETACH = 2
+_NOEXEC = 8  # MOUNT_ATTR_NOEXEC
 _MODULES = ("6.1", "6.12")  # the others have none that could be loaded
 
 
@@ -78,6 +80,34 @@ def mount_moved(ground: Ground) -> Strike:
         return os.path.exists(f"{place}/passwd") and call(UMOUNT2, place.encode(), _DETACH) == 0
 
     return attempt(strike)
+
+
+def mount_detached(ground: Ground) -> Strike:
+    """A copy of a mount that is put nowhere: its files are reached by its descriptor."""
+    del ground
+
+    def strike() -> bool:
+        tree = call(OPEN_TREE, -100, b"/etc", 1 | os.O_CLOEXEC)
+        try:
+            return os.path.exists(f"/proc/self/fd/{tree}/passwd")
+        finally:
+            os.close(tree)
+
+    return attempt(strike)
+
+
+def mount_changed(ground: Ground) -> Strike:
+    """The attributes of a mount, by the call that no hook asks about."""
+    place = _place("changed", ground)
+    call(MOUNT, b"none", place.encode(), b"tmpfs", 0, None)
+
+    def strike() -> bool:
+        before = bool(os.statvfs(place).f_flag & os.ST_NOEXEC)
+        change = struct.pack("<QQQQ", 0 if before else _NOEXEC, _NOEXEC if before else 0, 0, 0)
+        refused(lambda: call(MOUNT_SETATTR, -100, place.encode(), 0, ctypes.create_string_buffer(change, 32), 32))
+        return bool(os.statvfs(place).f_flag & os.ST_NOEXEC) != before
+
+    return strike
 
 
 def pivoted(ground: Ground) -> Strike:
@@ -209,6 +239,8 @@ ATTACKS = (
     Attack("mount", "mounts/deny-mount", mounted, cost=2),
     Attack("bind mount", "mounts/deny-mount", bind_mounted, cost=2),
     Attack("move_mount", "mounts/deny-mount", mount_moved, cost=2),
+    Attack("mount put nowhere", "mounts/deny-mount", mount_detached, outcome=Outcome.DETOUR),
+    Attack("mount changed by mount_setattr", "mounts/deny-mount", mount_changed, outcome=Outcome.DETOUR),
     Attack("pivot_root", "mounts/deny-pivot-root", pivoted, cost=8),
     Attack("module from a file", "kernel/deny-modules", module_from_file, kernels=_MODULES, cost=50),
     Attack("module from memory", "kernel/deny-modules", module_from_memory, kernels=_MODULES, cost=50),

@@ -7,12 +7,13 @@ import os
 from pathlib import Path
 
 from attacks.row import Attack, Ground, Outcome, Strike
-from attacks.syscalls import MMAP, MPROTECT, attempt, call
+from attacks.syscalls import MMAP, MPROTECT, PERSONALITY, attempt, call, in_child, refused
 
 _CODE = b"\xb8\x2a\x00\x00\x00\xc3"  # return 42
 _PAGE = 4096
 _READ, _WRITE, _EXEC = 1, 2, 4
 _PRIVATE, _ANONYMOUS = 2, 32
+_READ_IMPLIES_EXEC = 0x400000
 _run = ctypes.CFUNCTYPE(ctypes.c_int)
 _unmap = ctypes.CDLL(None).munmap
 _unmap.argtypes = (ctypes.c_void_p, ctypes.c_size_t)
@@ -30,6 +31,22 @@ def mapped(ground: Ground) -> Strike:
     path.write_bytes(_CODE)
     descriptor = os.open(path, os.O_RDONLY)
     return attempt(lambda: _is_code(call(MMAP, 0, _PAGE, _READ | _EXEC, _PRIVATE, descriptor, 0)))
+
+
+def mapped_then_protected(ground: Ground) -> Strike:
+    """Mapped to be read, and made executable afterwards."""
+    path = Path(f"/var/tmp/later-{ground.number}")
+    path.write_bytes(_CODE)
+    descriptor = os.open(path, os.O_RDONLY)
+
+    def strike() -> bool:
+        address = call(MMAP, 0, _PAGE, _READ, _PRIVATE, descriptor, 0)
+        if refused(lambda: call(MPROTECT, address, _PAGE, _READ | _EXEC)):
+            _unmap(address, _PAGE)
+            return False
+        return _is_code(address)
+
+    return attempt(strike)
 
 
 def _writable() -> int:
@@ -53,6 +70,21 @@ def protected(ground: Ground) -> Strike:
     return strike
 
 
+def readable_is_executable(ground: Ground) -> Strike:
+    """A personality for which what may be read may be executed: nobody asks for that by name."""
+    del ground
+
+    def strike() -> bool:
+        call(PERSONALITY, _READ_IMPLIES_EXEC)
+        address = call(MMAP, 0, _PAGE, _WRITE, _PRIVATE | _ANONYMOUS, -1, 0)
+        ctypes.memmove(address, _CODE, len(_CODE))
+        if refused(lambda: call(MPROTECT, address, _PAGE, _READ)):
+            return False
+        return _is_code(address)
+
+    return lambda: in_child(strike)
+
+
 def mapped_writable(ground: Ground) -> Strike:
     """Memory that is executable from the beginning never becomes so."""
     del ground
@@ -67,6 +99,8 @@ def mapped_writable(ground: Ground) -> Strike:
 
 ATTACKS = (
     Attack("mmap of a file for execution", "memory/deny-mapping", mapped),
+    Attack("mprotect of a mapped file for execution", "memory/deny-mapping", mapped_then_protected),
     Attack("mprotect for execution", "memory/deny-mprotect", protected),
+    Attack("mprotect where reading is executing", "memory/deny-mprotect", readable_is_executable, cost=8),
     Attack("mmap of executable memory", "memory/deny-mprotect", mapped_writable, outcome=Outcome.DETOUR),
 )

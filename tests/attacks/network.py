@@ -94,13 +94,13 @@ def _accepted(peer: socket.socket, sent: bool) -> socket.socket | None:
     return accepted
 
 
-def _connects(family: int, listen: str, target: str, port: int = 0) -> Strike:
+def connects(family: int, listen: str, target: str, port: int = 0, protocol: int = 0) -> Strike:
     peer = _listener(family, listen, port)
     number = peer.getsockname()[1]
     own = socket.AF_INET6 if ":" in target else socket.AF_INET
 
     def strike() -> bool:
-        with socket.socket(own, socket.SOCK_STREAM) as client:
+        with socket.socket(own, socket.SOCK_STREAM, protocol) as client:
             client.settimeout(5)
             made = not refused(lambda: client.connect((target, number)))
             accepted = _accepted(peer, made)
@@ -113,21 +113,21 @@ def _connects(family: int, listen: str, target: str, port: int = 0) -> Strike:
 
 def connected(ground: Ground) -> Strike:
     del ground
-    return _connects(socket.AF_INET, FORBIDDEN, FORBIDDEN)
+    return connects(socket.AF_INET, FORBIDDEN, FORBIDDEN)
 
 
 def connected6(ground: Ground) -> Strike:
     del ground
-    return _connects(socket.AF_INET6, FORBIDDEN6, FORBIDDEN6)
+    return connects(socket.AF_INET6, FORBIDDEN6, FORBIDDEN6)
 
 
 def connected_mapped(ground: Ground) -> Strike:
     del ground
-    return _connects(socket.AF_INET, FORBIDDEN, _MAPPED)
+    return connects(socket.AF_INET, FORBIDDEN, _MAPPED)
 
 
 def connected_to_port(ground: Ground) -> Strike:
-    return _connects(socket.AF_INET, f"127.0.1.{ground.number % 200 + 1}", f"127.0.1.{ground.number % 200 + 1}", 4444)
+    return connects(socket.AF_INET, f"127.0.1.{ground.number % 200 + 1}", f"127.0.1.{ground.number % 200 + 1}", 4444)
 
 
 def _sends(family: int, address: str, send: Callable[[Address, bytes], object]) -> Strike:
@@ -140,6 +140,11 @@ def _sends(family: int, address: str, send: Callable[[Address, bytes], object]) 
         return _received(peer, mark, sent)
 
     return strike
+
+
+def sends(send: Callable[[Address, bytes], object]) -> Strike:
+    """Sends datagrams to the forbidden address."""
+    return _sends(socket.AF_INET, FORBIDDEN, send)
 
 
 def _datagram(family: int) -> Callable[[Address, bytes], object]:
@@ -176,7 +181,11 @@ def sent_without_family(ground: Ground) -> Strike:
     return _sends(socket.AF_INET, FORBIDDEN, send)
 
 
-def _established(kind: int) -> Strike:
+def _plainly(client: socket.socket, mark: bytes) -> object:
+    return client.send(mark)
+
+
+def established(kind: int, send: Callable[[socket.socket, bytes], object] = _plainly) -> Strike:
     peer = _listener(socket.AF_INET, FORBIDDEN) if kind == socket.SOCK_STREAM else _receiver(socket.AF_INET, FORBIDDEN)
     client = socket.socket(socket.AF_INET, kind)
     client.connect(peer.getsockname())
@@ -187,7 +196,7 @@ def _established(kind: int) -> Strike:
     def strike() -> bool:
         """Whatever comes is an effect. Where nothing came, what is late is left for the next attempt to find."""
         nonlocal patience
-        sent = not refused(lambda: client.send(os.urandom(8)))
+        sent = not refused(lambda: send(client, os.urandom(8)))
         came = _is_ready(other, patience if sent else 0)
         patience = _SOON_MS if came else _LATE_MS
         return came and bool(other.recv(8))
@@ -197,12 +206,12 @@ def _established(kind: int) -> Strike:
 
 def sent_over_a_connection(ground: Ground) -> Strike:
     del ground
-    return _established(socket.SOCK_STREAM)
+    return established(socket.SOCK_STREAM)
 
 
 def sent_by_a_connected_socket(ground: Ground) -> Strike:
     del ground
-    return _established(socket.SOCK_DGRAM)
+    return established(socket.SOCK_DGRAM)
 
 
 def fast_open(ground: Ground) -> Strike:
@@ -300,7 +309,7 @@ def pinged(ground: Ground) -> Strike:
     return strike
 
 
-def _frame(target: Address, mark: bytes) -> bytes:
+def frame(target: Address, mark: bytes) -> bytes:
     segment = _udp_packet(target, mark)
     head = struct.pack(
         ">BBHHHBBH4s4s", 0x45, 0, 20 + len(segment), 1, 0, 64, socket.IPPROTO_UDP, 0,
@@ -318,7 +327,7 @@ def packet_socket(ground: Ground) -> Strike:
 
     def send(target: Address, mark: bytes) -> None:
         with socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as packets:
-            packets.sendto(_frame(target, mark), ("lo", 0))
+            packets.sendto(frame(target, mark), ("lo", 0))
 
     return _sends(socket.AF_INET, FORBIDDEN, send)
 
@@ -326,7 +335,7 @@ def packet_socket(ground: Ground) -> Strike:
 def packet_socket_made_before(ground: Ground) -> Strike:
     del ground
     packets = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
-    return _sends(socket.AF_INET, FORBIDDEN, lambda target, mark: packets.sendto(_frame(target, mark), ("lo", 0)))
+    return _sends(socket.AF_INET, FORBIDDEN, lambda target, mark: packets.sendto(frame(target, mark), ("lo", 0)))
 
 
 def protocol(ground: Ground) -> Strike:

@@ -31,7 +31,7 @@ from attacks.syscalls import (
 _OTHER = 1000
 _NEWUTS, _NEWUSER = 0x04000000, 0x10000000
 _SYS_PTRACE = 19
-_ATTACH, _DETACH = 16, 17
+_TRACEME, _ATTACH, _DETACH = 0, 16, 17
 _WALL = 0x40000000
 
 
@@ -216,6 +216,26 @@ def traced(ground: Ground) -> Strike:
     return attempt(strike)
 
 
+def traced_by_its_own_wish(ground: Ground) -> Strike:
+    """A child asks to be traced, and starts a program: whoever made it may write into that."""
+    del ground
+
+    def strike() -> bool:
+        child = os.fork()
+        if not child:
+            if not refused(lambda: call(PTRACE, _TRACEME, 0, 0, 0)):
+                os.execv("/bin/true", ["true"])
+            os._exit(1)
+        _, status = os.waitpid(child, _WALL)
+        if not os.WIFSTOPPED(status):
+            return False
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, _WALL)
+        return True
+
+    return strike
+
+
 ATTACKS = (
     Attack("setuid", "privileges/deny-setuid", user_changed),
     Attack("setgid", "privileges/deny-setgid", group_changed),
@@ -238,4 +258,5 @@ ATTACKS = (
         outcome=Outcome.DETOUR,
     ),
     Attack("ptrace", "processes/deny-ptrace", traced, cost=2),
+    Attack("ptrace by the child's wish", "processes/deny-ptrace", traced_by_its_own_wish, cost=8),
 )

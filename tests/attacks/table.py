@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from attacks import execution, files, kernel, memory, network, privileges, tricks
+from attacks import execution, files, kernel, memory, network, privileges, streams, tricks
 from attacks.row import Attack
 
 ATTACKS: tuple[Attack, ...] = (
@@ -13,5 +13,6 @@ ATTACKS: tuple[Attack, ...] = (
     *kernel.ATTACKS,
     *privileges.ATTACKS,
     *network.ATTACKS,
+    *streams.ATTACKS,
 )
 BY_NAME = {attack.name: attack for attack in ATTACKS}

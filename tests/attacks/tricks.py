@@ -4,19 +4,35 @@ check and use."""
 from __future__ import annotations
 
 import ctypes
+import mmap
 import os
 import signal
+import struct
 import subprocess
+import threading
 from pathlib import Path
 
 from attacks.files import SECRET, opens, protected
 from attacks.row import Attack, Ground, Outcome, Strike
-from attacks.syscalls import MOUNT, NAME_TO_HANDLE_AT, OPEN_BY_HANDLE_AT, OPEN_TREE, attempt, call, in_child
+from attacks.syscalls import (
+    ACCT,
+    MOUNT,
+    NAME_TO_HANDLE_AT,
+    OPEN_BY_HANDLE_AT,
+    OPEN_TREE,
+    RENAMEAT2,
+    attempt,
+    call,
+    in_child,
+    refused,
+)
 
 _BIND = 0x1000
 _OPEN_TREE_CLONE = 1
 _LARGEST_HANDLE = 128
 _FLIPS = "200"
+_EXCHANGE = 2
+_one_at_a_time = threading.Lock()  # for what there is only one of in the machine
 
 
 def _succeeds(*command: str) -> bool:
@@ -127,6 +143,71 @@ def by_handle(ground: Ground) -> Strike:
     return attempt(strike)
 
 
+def load_module(name: str) -> None:
+    """A module of this kernel, whose files only the machine around the VM has."""
+    cache = Path(os.environ.get("LICTOR_VM_DIR", Path.home() / ".cache" / "lictor-vm"))
+    found = next(cache.glob(f"*/lib/modules/{os.uname().release}"))
+    subprocess.run(["modprobe", "-d", found.parents[2], name], check=True)
+
+
+def written_by_the_kernel(ground: Ground) -> Strike:
+    """Accounting: the kernel writes the names of programs that end, and asks nobody."""
+    path = protected("/etc/sudoers.d", ground, b"")
+
+    def strike() -> bool:
+        with _one_at_a_time:
+            before = os.stat(path).st_size
+            if refused(lambda: call(ACCT, path.encode())):
+                return False
+            in_child(lambda: True)
+            call(ACCT, None)
+            return os.stat(path).st_size > before
+
+    return strike
+
+
+def written_through_a_mapping(ground: Ground) -> Strike:
+    """A mapping made before is memory: nothing asks when it is written to."""
+    path = protected("/etc/sudoers.d", ground, bytes(8))
+    descriptor = os.open(path, os.O_RDWR)
+    memory = mmap.mmap(descriptor, 8)
+
+    def strike() -> bool:
+        mark = os.urandom(8)
+        memory[:] = mark
+        return os.pread(descriptor, 8, 0) == mark
+
+    return strike
+
+
+def mode_by_access_list(ground: Ground) -> Strike:
+    """An access list has the mode's bits in it (but not set-uid), and another hook."""
+    path = protected("/usr/local/sbin", ground)
+
+    def strike() -> bool:
+        before = os.stat(path).st_mode & 0o777
+        wanted = 0o777 if before != 0o777 else 0o755
+        entries = ((1, wanted >> 6), (4, wanted >> 3 & 7), (32, wanted & 7))  # owner, group, others
+        access = struct.pack("<I", 2) + b"".join(struct.pack("<HHI", tag, bits, 0xFFFFFFFF) for tag, bits in entries)
+        refused(lambda: os.setxattr(path, "system.posix_acl_access", access))
+        return os.stat(path).st_mode & 0o777 == wanted
+
+    return strike
+
+
+def exchanged(ground: Ground) -> Strike:
+    path = protected("/etc/sudoers.d", ground)
+    other = Path(f"/etc/exchanged-{ground.number}")
+    other.write_bytes(b"-")
+
+    def strike() -> bool:
+        before = Path(path).read_bytes()
+        refused(lambda: call(RENAMEAT2, -100, str(other).encode(), -100, path.encode(), _EXCHANGE))
+        return Path(path).read_bytes() != before
+
+    return strike
+
+
 ATTACKS = (
     Attack("open by io_uring", "files/deny-open", read_by_uring, cost=8),
     Attack("write by io_uring", "files/deny-write", written_by_uring, cost=8),
@@ -145,4 +226,8 @@ ATTACKS = (
     Attack("open in a renamed directory", "files/deny-open", in_a_renamed_directory, cost=2, outcome=Outcome.DETOUR),
     Attack("open in a detached mount", "files/deny-open", in_a_detached_mount, outcome=Outcome.DETOUR),
     Attack("open by handle", "files/deny-open", by_handle),
+    Attack("write by accounting", "files/deny-write", written_by_the_kernel, cost=8, outcome=Outcome.DETOUR),
+    Attack("write to a mapping made before", "files/deny-write", written_through_a_mapping, outcome=Outcome.DETOUR),
+    Attack("chmod by an access list", "files/deny-chmod", mode_by_access_list, outcome=Outcome.DETOUR),
+    Attack("rename by exchange", "files/deny-rename", exchanged),
 )

@@ -18,7 +18,7 @@ ENOUGH = 50  # attempts that show that an attack has its effect; that it has non
 _NICE = 5
 _NATIVE = Path(__file__).parent / "native"
 _FLAGS = {
-    "first": ["-static", "-nostdlib"],
+    "first": ["-static-pie", "-nostdlib"],
     "flip": ["-pthread"],
     "strange": ["-pie", "-Wl,--dynamic-linker=/var/tmp/loader-NNNN"],
 }

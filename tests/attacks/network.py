@@ -259,13 +259,15 @@ def bound_without_family(ground: Ground) -> Strike:
 
 def listening(ground: Ground) -> Strike:
     address = f"127.0.3.{ground.number % 200 + 1}"
-    server = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-    server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    server.bind((address, _FORBIDDEN_PORT))
 
     def strike() -> bool:
-        refused(lambda: server.listen(16))
-        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as client:
+        with (
+            socket.socket(socket.AF_INET, socket.SOCK_STREAM) as server,
+            socket.socket(socket.AF_INET, socket.SOCK_STREAM) as client,
+        ):
+            server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            server.bind((address, _FORBIDDEN_PORT))
+            refused(lambda: server.listen(16))
             client.settimeout(5)
             return client.connect_ex((address, _FORBIDDEN_PORT)) == 0
 

@@ -18,7 +18,7 @@ from attacks.tricks import load_module
 _MPTCP = 262
 _TUNSETIFF = 0x400454CA
 _TUN, _NO_HEAD = 0x0001, 0x1000
-_BEFORE_6_5 = ("6.1",)
+_BEFORE_6_5, _SINCE_6_5 = ("6.1",), ("6.12", "6.12-lictor")
 
 
 def _from_a_file(client: socket.socket, mark: bytes) -> object:
@@ -48,7 +48,9 @@ def _written(client: socket.socket, mark: bytes) -> object:
     return os.write(client.fileno(), mark)
 
 
-def _over_a_connection(send: Callable[[socket.socket, bytes], object]) -> Callable[[Ground], Strike]:
+def _by(send: Callable[[socket.socket, bytes], object]) -> Callable[[Ground], Strike]:
+    """Over a connection made before."""
+
     def prepare(ground: Ground) -> Strike:
         del ground
         return network.established(socket.SOCK_STREAM, send)
@@ -86,10 +88,14 @@ def from_a_device(ground: Ground) -> Strike:
 
 
 ATTACKS = (
-    Attack("sendmsg over a connection made before", "network/deny-send", _over_a_connection(_in_parts), host=True),
-    Attack("write to a connection made before", "network/deny-send", _over_a_connection(_written), host=True),
-    Attack("sendfile to a connection made before", "network/deny-send", _over_a_connection(_from_a_file), host=True),
-    Attack("splice to a connection made before", "network/deny-send", _over_a_connection(_from_a_pipe), host=True),
+    Attack("sendmsg over a connection made before", "network/deny-send", _by(_in_parts), host=True),
+    Attack("write to a connection made before", "network/deny-send", _by(_written), host=True),
+    Attack("sendfile over a connection", "network/deny-send", _by(_from_a_file), kernels=_SINCE_6_5, host=True),
+    Attack("splice over a connection", "network/deny-send", _by(_from_a_pipe), kernels=_SINCE_6_5, host=True),
+    Attack("old sendfile", "network/deny-send", _by(_from_a_file), kernels=_BEFORE_6_5, outcome=Outcome.DETOUR),
+    Attack("old splice", "network/deny-send", _by(_from_a_pipe), kernels=_BEFORE_6_5, outcome=Outcome.DETOUR),
+    Attack("sendfile", "network/deny-splice", _by(_from_a_file)),
+    Attack("splice", "network/deny-splice", _by(_from_a_pipe)),
     Attack("connect by several paths", "network/deny-connect", multipath, host=True),
     Attack("socket of a protocol by its kind", "network/deny-protocol", protocol_by_kind, kernels=("6.1", "6.12")),
     Attack(

@@ -151,7 +151,7 @@ def load_module(name: str) -> None:
 
 
 def written_by_the_kernel(ground: Ground) -> Strike:
-    """Accounting: the kernel writes the names of programs that end, and asks nobody."""
+    """Accounting: the kernel writes the names of programs that end."""
     path = protected("/etc/sudoers.d", ground, b"")
 
     def strike() -> bool:
@@ -226,7 +226,7 @@ ATTACKS = (
     Attack("open in a renamed directory", "files/deny-open", in_a_renamed_directory, cost=2, outcome=Outcome.DETOUR),
     Attack("open in a detached mount", "files/deny-open", in_a_detached_mount, outcome=Outcome.DETOUR),
     Attack("open by handle", "files/deny-open", by_handle),
-    Attack("write by accounting", "files/deny-write", written_by_the_kernel, cost=8, outcome=Outcome.DETOUR),
+    Attack("write by accounting", "files/deny-write", written_by_the_kernel, cost=8),
     Attack("write to a mapping made before", "files/deny-write", written_through_a_mapping, outcome=Outcome.DETOUR),
     Attack("chmod by an access list", "files/deny-chmod", mode_by_access_list, outcome=Outcome.DETOUR),
     Attack("rename by exchange", "files/deny-rename", exchanged),

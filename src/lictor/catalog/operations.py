@@ -33,7 +33,7 @@ _ROWS = (
         ("bprm_check_security", "bprm_creds_for_exec", "bprm_creds_from_file", "bprm_committing_creds"),
         ("execve", "execveat"),
         outside=False,
-        bypass=("code that is mapped or interpreted without an exec",),
+        bypass=("code that is mapped or interpreted without an exec, as the loader is that a program names",),
     ),
     Operation(
         "open",
@@ -73,7 +73,12 @@ _ROWS = (
     Operation("mkdir", ("path_mkdir", "inode_mkdir"), ("mkdir", "mkdirat"), uring=True),
     Operation("rmdir", ("path_rmdir", "inode_rmdir"), ("rmdir", "unlinkat"), uring=True),
     Operation("mknod", ("path_mknod", "inode_mknod"), ("mknod", "mknodat")),
-    Operation("chmod", ("path_chmod", "inode_setattr"), ("chmod", "fchmod", "fchmodat", "fchmodat2")),
+    Operation(
+        "chmod",
+        ("path_chmod", "inode_setattr"),
+        ("chmod", "fchmod", "fchmodat", "fchmodat2"),
+        bypass=("access lists (setxattr), which have the same bits but set-uid",),
+    ),
     Operation("chown", ("path_chown", "inode_setattr"), ("chown", "lchown", "fchown", "fchownat")),
     Operation(
         "setxattr",
@@ -82,17 +87,28 @@ _ROWS = (
         uring=True,
     ),
     Operation("map", ("mmap_file",), ("mmap", "remap_file_pages")),
-    Operation("protect", ("file_mprotect",), ("mprotect", "pkey_mprotect")),
+    Operation(
+        "protect",
+        ("file_mprotect",),
+        ("mprotect", "pkey_mprotect"),
+        bypass=("memory that is executable from the beginning",),
+    ),
     Operation(
         "mount",
         ("sb_mount", "move_mount"),
         ("mount", "move_mount", "open_tree", "fsmount", "mount_setattr"),
         also=("sb_mount", "move_mount"),
+        bypass=("mounts that are put nowhere (open_tree, fsmount), and mount_setattr, which no hook asks about",),
     ),
     Operation("unmount", ("sb_umount",), ("umount2",)),
     Operation("pivot_root", ("sb_pivotroot",), ("pivot_root",)),
     Operation("chroot", ("path_chroot",), ("chroot",)),
-    Operation("ptrace", ("ptrace_access_check", "ptrace_traceme"), ("ptrace", "process_vm_readv", "process_vm_writev")),
+    Operation(
+        "ptrace",
+        ("ptrace_access_check", "ptrace_traceme"),
+        ("ptrace", "process_vm_readv", "process_vm_writev"),
+        also=("ptrace_access_check", "ptrace_traceme"),
+    ),
     Operation(
         "load module",
         ("kernel_read_file", "kernel_load_data"),

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from lictor.catalog.files import FILE_TYPES
 from lictor.catalog.hooks import HookKind
 from lictor.catalog.operations import Operation
 from lictor.catalog.types import Family
 from lictor.policy.draft import Draft, HookDraft
 from lictor.policy.passes import deny
+from lictor.policy.plan import Subject
 
+PERSONALITY = "a personality for which what may be read may be executed (argument 2 says what is done, not 1)"
 _BY_PATH = ("Equal", "Prefix", "Postfix")
+_PROTECTING = ("mmap_file", "file_mprotect")  # argument 1 is the protection asked for, 2 the one that is given
+_SOCKETS = (FILE_TYPES["socket"],)
 
 
 def everything(draft: Draft, hook: HookDraft) -> tuple[str, ...]:
@@ -16,6 +21,8 @@ def everything(draft: Draft, hook: HookDraft) -> tuple[str, ...]:
     known = deny.operation(hook)
     found = [*(known.bypass if known else ()), *other_calls(draft, hook, known)]
     found += [f"what `{name}` sees" for name in other_hooks(draft, hook, known)]
+    if looks_at_what_is_asked(hook):
+        found.append(PERSONALITY)
     if compares_paths(hook):
         found.append("hard links, bind mounts, another root and renamed directories, which give a file another path")
     return tuple(dict.fromkeys(found))
@@ -44,7 +51,40 @@ def other_hooks(draft: Draft, hook: HookDraft, known: Operation | None) -> list[
     if known is None or hook.kind is HookKind.SYSCALL or hook.kind is HookKind.TRACEPOINT:
         return []
     denied = {deny.lsm_name(one) for one in draft.live() if deny.denies(one)}
-    return [name for name in known.also if name not in denied and draft.machine.lsm_hook(name)]
+    wanted = [*known.also, *_also_here(draft, hook, known)]
+    if _is_of_sockets(hook):
+        wanted = [name for name in wanted if name != "mmap_file"]  # nobody maps those
+    return [name for name in wanted if name not in denied and draft.machine.lsm_hook(name)]
+
+
+def _also_here(draft: Draft, hook: HookDraft, known: Operation) -> list[str]:
+    """Hooks that see more of the same on some kernels, or with some conditions."""
+    found = []
+    if deny.lsm_name(hook) == "mmap_file" and _compared(hook) & {1, 2}:
+        found.append("file_mprotect")  # mapped first, protected otherwise later
+    if known.name == "send" and draft.machine.function("kernel_sendpage") and deny.is_connected(hook):
+        found.append("file_permission")  # before Linux 6.5 splice goes past the hook for sending
+    return found
+
+
+def looks_at_what_is_asked(hook: HookDraft) -> bool:
+    """A condition on the protection that a process asks for: it may be given more."""
+    return deny.lsm_name(hook) in _PROTECTING and 1 in _compared(hook)
+
+
+def _compared(hook: HookDraft) -> set[int]:
+    """Arguments that conditions look at as they are."""
+    of_slot = {value.read.slot: value.part.index for value in hook.values if not value.part.resolve}
+    filters = [one for rule in hook.rules for one in rule.filters if one.subject is Subject.SLOT]
+    return {of_slot[one.slot] for one in filters if one.slot in of_slot}
+
+
+def _is_of_sockets(hook: HookDraft) -> bool:
+    """Every selector asks that the file is a socket."""
+    return bool(hook.rules) and all(
+        any(one.operator == "FileType" and not one.negated and one.numbers == _SOCKETS for one in rule.filters)
+        for rule in hook.rules
+    )
 
 
 def compares_paths(hook: HookDraft) -> bool:

@@ -137,7 +137,7 @@ def _senders(draft: Draft, hook: HookDraft) -> tuple[str, ...]:
     filters = [one for rule in hook.rules for one in rule.filters]
     whose = any(rule.scope for rule in hook.rules) or any(one.subject is not Subject.SLOT for one in filters)
     packets = not (whose or draft.workload or draft.machine.lacks("cgroup_skb"))
-    if not _is_connected(hook):
+    if not is_connected(hook):
         return (*OPERATIONS["send"].cgroup, *(("egress_raw",) if packets else ()))
     return ("egress",) if packets and not any(map(_is_name, hook.values)) else ()
 
@@ -157,7 +157,7 @@ def _is_foreign(hook: HookDraft) -> bool:
     return any(number not in _INTERNET for one in filters for number in one.numbers)
 
 
-def _is_connected(hook: HookDraft) -> bool:
+def is_connected(hook: HookDraft) -> bool:
     """It denies whatever the name that is sent to: what connected sockets send has none."""
     slots = {value.read.slot for value in hook.values if _is_name(value)}
     return not all(any(one.slot in slots for one in rule.filters) for rule in hook.rules)

@@ -109,6 +109,8 @@ def _other_ways(draft: Draft, hook: HookDraft) -> str:
     others = around.other_calls(draft, hook, known)
     if others:
         return f"the same can be done by {', or by '.join(others)}"
+    if around.looks_at_what_is_asked(hook):
+        return f"the same can be had by {around.PERSONALITY}"
     hooks = around.other_hooks(draft, hook, known)
     named = " and ".join(f"`{name}`" for name in hooks)
     return f"the same can be done through {named}, which the policy does not deny" if hooks else ""

@@ -19,7 +19,9 @@ _NICE = 5
 _NATIVE = Path(__file__).parent / "native"
 _FLAGS = {
     "first": ["-static-pie", "-nostdlib"],
-    "flip": ["-pthread"],
+    "flip": ["-static", "-pthread"],
+    "own": ["-static"],
+    "uring": ["-static"],
     "strange": ["-pie", "-Wl,--dynamic-linker=/var/tmp/loader-NNNN"],
 }
 _numbers = itertools.count()

@@ -23,18 +23,15 @@ from attacks.syscalls import (
     MOUNT_SETATTR,
     MOVE_MOUNT,
     OPEN_TREE,
-    PIVOT_ROOT,
     UMOUNT2,
-    UNSHARE,
     attempt,
     call,
-    in_child,
     refused,
+    succeeds,
 )
 
 _one_at_a_time = threading.Lock()  # for what there is only one of in the machine
-_NEWNS = 0x20000
-_REC_PRIVATE, _BIND = 0x44000, 0x1000
+_BIND = 0x1000
 _DETACH = 2
 _NOEXEC = 8  # MOUNT_ATTR_NOEXEC
 _MODULES = ("6.1", "6.12")  # the others have none that could be loaded
@@ -114,15 +111,7 @@ def pivoted(ground: Ground) -> Strike:
     place = _place("root", ground)
     Path(place, "here").touch()
 
-    def change() -> bool:
-        call(UNSHARE, _NEWNS)
-        call(MOUNT, b"none", b"/", None, _REC_PRIVATE, None)
-        call(MOUNT, place.encode(), place.encode(), None, _BIND, None)
-        os.chdir(place)
-        refused(lambda: call(PIVOT_ROOT, b".", b"."))
-        return os.path.exists("/here")
-
-    return lambda: in_child(change)
+    return lambda: succeeds(ground.program("own"), "pivot", place)
 
 
 def _module() -> bytes:

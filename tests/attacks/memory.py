@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 from attacks.row import Attack, Ground, Outcome, Strike
-from attacks.syscalls import MMAP, MPROTECT, PERSONALITY, attempt, call, in_child, refused
+from attacks.syscalls import MMAP, MPROTECT, PERSONALITY, attempt, call, refused
 
 _CODE = b"\xb8\x2a\x00\x00\x00\xc3"  # return 42
 _PAGE = 4096
@@ -75,14 +75,17 @@ def readable_is_executable(ground: Ground) -> Strike:
     del ground
 
     def strike() -> bool:
-        call(PERSONALITY, _READ_IMPLIES_EXEC)
         address = call(MMAP, 0, _PAGE, _WRITE, _PRIVATE | _ANONYMOUS, -1, 0)
         ctypes.memmove(address, _CODE, len(_CODE))
-        if refused(lambda: call(MPROTECT, address, _PAGE, _READ)):
+        call(PERSONALITY, _READ_IMPLIES_EXEC)  # of this thread
+        denied = refused(lambda: call(MPROTECT, address, _PAGE, _READ))
+        call(PERSONALITY, 0)
+        if denied:
+            _unmap(address, _PAGE)
             return False
         return _is_code(address)
 
-    return lambda: in_child(strike)
+    return strike
 
 
 def mapped_writable(ground: Ground) -> Strike:
@@ -101,6 +104,6 @@ ATTACKS = (
     Attack("mmap of a file for execution", "memory/deny-mapping", mapped),
     Attack("mprotect of a mapped file for execution", "memory/deny-mapping", mapped_then_protected),
     Attack("mprotect for execution", "memory/deny-mprotect", protected),
-    Attack("mprotect where reading is executing", "memory/deny-mprotect", readable_is_executable, cost=8),
+    Attack("mprotect where reading is executing", "memory/deny-mprotect", readable_is_executable),
     Attack("mmap of executable memory", "memory/deny-mprotect", mapped_writable, outcome=Outcome.DETOUR),
 )

@@ -24,14 +24,14 @@ from attacks.syscalls import (
     UNSHARE,
     attempt,
     call,
-    in_child,
     refused,
+    succeeds,
 )
 
 _OTHER = 1000
-_NEWUTS, _NEWUSER = 0x04000000, 0x10000000
+_NEWUTS = 0x04000000
 _SYS_PTRACE = 19
-_TRACEME, _ATTACH, _DETACH = 0, 16, 17
+_ATTACH, _DETACH = 16, 17
 _WALL = 0x40000000
 
 
@@ -93,30 +93,44 @@ def _namespace(kind: str) -> str:
 
 
 def user_namespace(ground: Ground) -> Strike:
-    del ground
-
-    def change() -> bool:
-        before = _namespace("user")
-        refused(lambda: call(UNSHARE, _NEWUSER))
-        return _namespace("user") != before
-
-    return lambda: in_child(change)
+    return lambda: succeeds(ground.program("own"), "user")
 
 
 def unshared(ground: Ground) -> Strike:
     del ground
 
-    def change() -> bool:
+    def strike() -> bool:
         before = _namespace("uts")
-        refused(lambda: call(UNSHARE, _NEWUTS))
+        refused(lambda: call(UNSHARE, _NEWUTS))  # of this thread alone
         return _namespace("uts") != before
 
-    return lambda: in_child(change)
+    return strike
+
+
+def unshared_by_another(ground: Ground) -> Strike:
+    return lambda: succeeds(ground.program("own"), "unshare")
 
 
 def joined(ground: Ground) -> Strike:
-    """Joins a namespace made before by a thread that then ends; the descriptor keeps it."""
     del ground
+    others = [_made_before(), _made_before()]
+
+    def strike() -> bool:
+        before = _namespace("uts")
+        others.reverse()
+        refused(lambda: call(SETNS, others[0], 0))
+        return _namespace("uts") != before
+
+    return strike
+
+
+def joined_by_another(ground: Ground) -> Strike:
+    made = f"/proc/{os.getpid()}/fd/{_made_before()}"
+    return lambda: succeeds(ground.program("own"), "setns", made)
+
+
+def _made_before() -> int:
+    """A namespace, made by a thread that then ends; the descriptor keeps it."""
     kept: list[int] = []
 
     def make() -> None:
@@ -126,13 +140,7 @@ def joined(ground: Ground) -> Strike:
     maker = threading.Thread(target=make)
     maker.start()
     maker.join()
-
-    def change() -> bool:
-        before = _namespace("uts")
-        refused(lambda: call(SETNS, kept[0], 0))
-        return _namespace("uts") != before
-
-    return lambda: in_child(change)
+    return kept[0]
 
 
 class _Victim:
@@ -218,22 +226,7 @@ def traced(ground: Ground) -> Strike:
 
 def traced_by_its_own_wish(ground: Ground) -> Strike:
     """A child asks to be traced, and starts a program: whoever made it may write into that."""
-    del ground
-
-    def strike() -> bool:
-        child = os.fork()
-        if not child:
-            if not refused(lambda: call(PTRACE, _TRACEME, 0, 0, 0)):
-                os.execv("/bin/true", ["true"])
-            os._exit(1)
-        _, status = os.waitpid(child, _WALL)
-        if not os.WIFSTOPPED(status):
-            return False
-        os.kill(child, signal.SIGKILL)
-        os.waitpid(child, _WALL)
-        return True
-
-    return strike
+    return lambda: succeeds(ground.program("own"), "trace")
 
 
 ATTACKS = (
@@ -243,12 +236,12 @@ ATTACKS = (
     Attack("capset", "privileges/deny-capset", capability_raised),
     Attack("gained capabilities", "privileges/deny-gained-capabilities", capability_raised),
     Attack("user namespace", "namespaces/deny-user", user_namespace, cost=8),
-    Attack("unshare", "namespaces/deny-unshare", unshared, kernels=WITH_OVERRIDE, promised=False, cost=8),
-    Attack("setns", "namespaces/deny-setns", joined, kernels=WITH_OVERRIDE, promised=False, cost=8),
-    Attack("unshare, by capability", "privileges/deny-sys-admin", unshared, cost=8),
-    Attack("setns, by capability", "privileges/deny-sys-admin", joined, cost=8),
-    Attack("unshare, killed", "namespaces/kill-unshare", unshared, cost=8),
-    Attack("setns, killed", "namespaces/kill-setns", joined, cost=8),
+    Attack("unshare", "namespaces/deny-unshare", unshared, kernels=WITH_OVERRIDE, promised=False),
+    Attack("setns", "namespaces/deny-setns", joined, kernels=WITH_OVERRIDE, promised=False),
+    Attack("unshare, by capability", "privileges/deny-sys-admin", unshared),
+    Attack("setns, by capability", "privileges/deny-sys-admin", joined),
+    Attack("unshare, killed", "namespaces/kill-unshare", unshared_by_another, cost=8),
+    Attack("setns, killed", "namespaces/kill-setns", joined_by_another, cost=8),
     Attack("process_vm_writev", "processes/deny-ptrace", memory_written),
     Attack("write to /proc/PID/mem", "processes/deny-ptrace", memory_written_through_proc),
     Attack(

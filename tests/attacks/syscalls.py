@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import signal
 from collections.abc import Callable
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -59,6 +60,15 @@ def refused(action: Callable[[], object]) -> bool:
     except OSError:
         return True
     return False
+
+
+def succeeds(*command: str) -> bool:
+    """Whether a program of `native/` says that the effect is there. Anything but yes and no is a fault of the test."""
+    child = os.posix_spawn(command[0], command, {})
+    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    if code not in (0, 42, -signal.SIGKILL):
+        raise RuntimeError(f"{command[0]} ended with {code}")
+    return code == 42
 
 
 def in_child(strike: Callable[[], bool]) -> bool:

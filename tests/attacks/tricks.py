@@ -6,7 +6,6 @@ from __future__ import annotations
 import ctypes
 import mmap
 import os
-import signal
 import struct
 import subprocess
 import threading
@@ -25,6 +24,7 @@ from attacks.syscalls import (
     call,
     in_child,
     refused,
+    succeeds,
 )
 
 _BIND = 0x1000
@@ -35,17 +35,9 @@ _EXCHANGE = 2
 _one_at_a_time = threading.Lock()  # for what there is only one of in the machine
 
 
-def _succeeds(*command: str) -> bool:
-    """Whether a program of `native/` says that the effect is there. Anything but yes and no is a fault of the test."""
-    code = subprocess.run(command, check=False).returncode
-    if code not in (0, 42, -signal.SIGKILL):
-        raise RuntimeError(f"{command[0]} ended with {code}")
-    return code == 42
-
-
 def read_by_uring(ground: Ground) -> Strike:
     path = protected("/root/.ssh", ground)
-    return lambda: _succeeds(ground.program("uring"), "read", path, SECRET.decode())
+    return lambda: succeeds(ground.program("uring"), "read", path, SECRET.decode())
 
 
 def written_by_uring(ground: Ground) -> Strike:
@@ -53,7 +45,7 @@ def written_by_uring(ground: Ground) -> Strike:
 
     def strike() -> bool:
         mark = os.urandom(4).hex()
-        _succeeds(ground.program("uring"), "write", path, mark)
+        succeeds(ground.program("uring"), "write", path, mark)
         return Path(path).read_bytes()[:8] == mark.encode()
 
     return strike
@@ -62,7 +54,7 @@ def written_by_uring(ground: Ground) -> Strike:
 def flipped(ground: Ground) -> Strike:
     bad = protected("/root/.ssh", ground)
     good = protected("/root/.ssi", ground, b"nothing")
-    return lambda: _succeeds(ground.program("flip"), good, bad, SECRET.decode(), _FLIPS)
+    return lambda: succeeds(ground.program("flip"), good, bad, SECRET.decode(), _FLIPS)
 
 
 def _elsewhere(ground: Ground) -> Path:

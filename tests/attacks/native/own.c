@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What changes the process that does it, done by one of its own. Ends with 42 if the effect is there.
+ *
+ * own unshare | user: leave the UTS or the user namespace. own setns FILE: join a namespace. own pivot DIRECTORY: have
+ * another root, in which there is a file "here". own trace: ask to be traced, and start a program that then stops.
+ */
+#define _GNU_SOURCE
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/ptrace.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static ino_t namespace(const char *path)
+{
+	struct stat seen;
+
+	return stat(path, &seen) ? 0 : seen.st_ino;
+}
+
+static int changes(const char *path, int kind, const char *file)
+{
+	ino_t before = namespace(path);
+
+	if (file)
+		setns(open(file, O_RDONLY), kind);
+	else
+		unshare(kind);
+	return before && namespace(path) != before;
+}
+
+static int pivots(const char *directory)
+{
+	if (unshare(CLONE_NEWNS) || mount("none", "/", 0, MS_REC | MS_PRIVATE, 0) ||
+	    mount(directory, directory, 0, MS_BIND, 0) || chdir(directory))
+		return 0;
+	syscall(SYS_pivot_root, ".", ".");
+	return !access("/here", F_OK);
+}
+
+static int is_traced(char *self)
+{
+	int status, stopped;
+	pid_t child = vfork();
+
+	if (!child) {
+		if (!ptrace(PTRACE_TRACEME, 0, 0, 0))
+			execl(self, self, (char *)0);
+		_exit(1);
+	}
+	if (child < 0 || waitpid(child, &status, 0) < 0)
+		return 0;
+	stopped = WIFSTOPPED(status);
+	if (stopped) {
+		kill(child, SIGKILL);
+		waitpid(child, &status, 0);
+	}
+	return stopped;
+}
+
+int main(int count, char **words)
+{
+	int effect = 0;
+
+	if (count < 2)
+		return 2;
+	if (!strcmp(words[1], "unshare"))
+		effect = changes("/proc/self/ns/uts", CLONE_NEWUTS, 0);
+	else if (!strcmp(words[1], "user"))
+		effect = changes("/proc/self/ns/user", CLONE_NEWUSER, 0);
+	else if (!strcmp(words[1], "setns") && count == 3)
+		effect = changes("/proc/self/ns/uts", CLONE_NEWUTS, words[2]);
+	else if (!strcmp(words[1], "pivot") && count == 3)
+		effect = pivots(words[2]);
+	else if (!strcmp(words[1], "trace"))
+		effect = is_traced(words[0]);
+	else
+		return 2;
+	return effect ? 42 : 0;
+}

@@ -112,14 +112,20 @@ def written_by_splice(ground: Ground) -> Strike:
     return strike
 
 
+def _was_truncated(path: str) -> bool:
+    """Also fills the file again."""
+    if os.stat(path).st_size:
+        return False
+    Path(path).write_bytes(SECRET)
+    return True
+
+
 def truncated(ground: Ground) -> Strike:
     path = protected(_SETTINGS, ground)
 
     def strike() -> bool:
-        if os.stat(path).st_size == 0:
-            Path(path).write_bytes(SECRET)
         refused(lambda: os.truncate(path, 0))
-        return os.stat(path).st_size == 0
+        return _was_truncated(path)
 
     return strike
 
@@ -129,10 +135,8 @@ def truncated_by_descriptor(ground: Ground) -> Strike:
     descriptor = os.open(path, os.O_WRONLY)
 
     def strike() -> bool:
-        if os.fstat(descriptor).st_size == 0:
-            os.pwrite(descriptor, SECRET, 0)
         refused(lambda: os.ftruncate(descriptor, 0))
-        return os.fstat(descriptor).st_size == 0
+        return _was_truncated(path)
 
     return strike
 
@@ -141,10 +145,8 @@ def truncated_at_open(ground: Ground) -> Strike:
     path = protected(_SETTINGS, ground)
 
     def strike() -> bool:
-        if os.stat(path).st_size == 0:
-            Path(path).write_bytes(SECRET)
         refused(lambda: os.close(os.open(path, os.O_WRONLY | os.O_TRUNC)))
-        return os.stat(path).st_size == 0
+        return _was_truncated(path)
 
     return strike
 

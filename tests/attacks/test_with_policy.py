@@ -60,8 +60,10 @@ class Library:
     @contextlib.contextmanager
     def enforced(self, plan: Plan) -> Iterator[None]:
         self._bench.engine.set_mode(plan.namespace, plan.name, Mode.ENFORCE)
-        yield
-        self._bench.engine.set_mode(plan.namespace, plan.name, Mode.MONITOR)
+        try:
+            yield
+        finally:
+            self._bench.engine.set_mode(plan.namespace, plan.name, Mode.MONITOR)
 
 
 @pytest.fixture(scope="module")

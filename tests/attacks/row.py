@@ -11,6 +11,7 @@ Strike = Callable[[], bool]
 """One attempt. Whether the effect is there; an attempt that was refused has none."""
 
 LIBRARY = Path(__file__).parents[2] / "policies" / "library"
+_METHODS = Path(__file__).parent / "policies"
 ALL_KERNELS = ("6.1", "6.12", "6.12-lictor")
 WITH_OVERRIDE = ("6.12-lictor",)  # where functions can be made to fail (CONFIG_FUNCTION_ERROR_INJECTION)
 
@@ -36,14 +37,15 @@ class Outcome(Enum):
 
     STOPPED = "no effect, ever"
     DETOUR = "the effect is there: docs/limits.md names it"
+    AS_PROMISED = "no effect where the rule's promise is that, else as in a race"
     RACE = "now and then the effect is there: docs/limits.md has the rate"
 
 
 @dataclass(frozen=True, slots=True)
 class Attack:
-    """`policy` is a path in the library without `.yaml`. `kernels`: where it can be tried. `cost`: how many plain
-    attempts one that succeeds takes the time of. `host`: works in the test's own network namespace, and can be refused
-    under lockdown.
+    """`policy` is a path in the library without `.yaml`; `methods/NAME` is one of `policies/` here. `kernels`: where it can
+    be tried. `cost`: how many plain attempts one that succeeds takes the time of. `host`: works in the test's own
+    network namespace, and can be refused under lockdown.
     """
 
     name: str
@@ -57,4 +59,5 @@ class Attack:
 
     @property
     def policy_file(self) -> Path:
-        return LIBRARY / f"{self.policy}.yaml"
+        directory, name = self.policy.split("/")
+        return (_METHODS if directory == "methods" else LIBRARY / directory) / f"{name}.yaml"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from attacks import execution, files, kernel, memory, network, privileges, streams, tricks
+from attacks import execution, files, kernel, memory, methods, network, privileges, streams, tricks
 from attacks.row import Attack
 
 ATTACKS: tuple[Attack, ...] = (
@@ -14,5 +14,6 @@ ATTACKS: tuple[Attack, ...] = (
     *privileges.ATTACKS,
     *network.ATTACKS,
     *streams.ATTACKS,
+    *methods.ATTACKS,
 )
 BY_NAME = {attack.name: attack for attack in ATTACKS}

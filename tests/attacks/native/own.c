@@ -3,7 +3,8 @@
  * What changes the process that does it, done by one of its own. Ends with 42 if the effect is there.
  *
  * own unshare | user: leave the UTS or the user namespace. own setns FILE: join a namespace. own pivot DIRECTORY: have
- * another root, in which there is a file "here". own trace: ask to be traced, and start a program that then stops.
+ * another root, in which there is a file "here". own trace: ask to be traced, and start a program that then stops. own
+ * write FILE TEXT.
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
@@ -78,6 +79,8 @@ int main(int count, char **words)
 		effect = changes("/proc/self/ns/uts", CLONE_NEWUTS, words[2]);
 	else if (!strcmp(words[1], "pivot") && count == 3)
 		effect = pivots(words[2]);
+	else if (!strcmp(words[1], "write") && count == 4)
+		effect = write(open(words[2], O_WRONLY), words[3], strlen(words[3])) > 0;
 	else if (!strcmp(words[1], "trace"))
 		effect = is_traced(words[0]);
 	else

@@ -1,0 +1,58 @@
+"""What each method of enforcing promises: the rows of the catalogue that no policy of the library shows."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+from attacks import execution, files
+from attacks.row import WITH_OVERRIDE, Attack, Ground, Outcome, Strike
+from attacks.syscalls import attempt, succeeds
+
+_LOW = 15
+
+
+def priority_lowered(ground: Ground) -> Strike:
+    """Of this thread alone."""
+    del ground
+
+    def strike() -> bool:
+        os.setpriority(os.PRIO_PROCESS, 0, _LOW)
+        os.setpriority(os.PRIO_PROCESS, 0, 0)
+        return True
+
+    return attempt(strike)
+
+
+def written_by_another(ground: Ground) -> Strike:
+    path = Path(files.protected("/etc/sudoers.d", ground, b"-"))
+
+    def strike() -> bool:
+        mark = os.urandom(4).hex()
+        succeeds(ground.program("own"), "write", str(path), mark)
+        return path.read_bytes()[:8] == mark.encode()
+
+    return strike
+
+
+def _ignoring(prepare: Callable[[Ground], Strike]) -> Callable[[Ground], Strike]:
+    def prepared(ground: Ground) -> Strike:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        return prepare(ground)
+
+    return prepared
+
+
+_OPEN, _CALL = "methods/denied-by-fmod-ret", "methods/call-denied-by-fmod-ret"
+_OVERRIDE, _KILLED = "methods/call-denied-by-override", "methods/killed-at-exec"
+ATTACKS = (
+    Attack("open, denied by fmod_ret", _OPEN, files.opened, outcome=Outcome.AS_PROMISED),
+    Attack("call denied by fmod_ret", _CALL, priority_lowered, kernels=WITH_OVERRIDE, outcome=Outcome.AS_PROMISED),
+    Attack("call denied by override", _OVERRIDE, priority_lowered, kernels=WITH_OVERRIDE),
+    Attack("exec, killed", _KILLED, execution.from_directory, cost=4),
+    Attack("exec by descriptor, killed", _KILLED, execution.from_directory_by_descriptor, cost=8),
+    Attack("write, killed", "methods/killed-at-write", written_by_another, cost=4, outcome=Outcome.RACE),
+    Attack("write, signalled", "methods/signalled-at-write", _ignoring(files.written), outcome=Outcome.DETOUR),
+)

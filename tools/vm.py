@@ -99,8 +99,10 @@ def _boot(out: Path, qemu: list[str], command: list[str], timeout: int) -> int:
         code = 124
     else:
         code = int((out / "code").read_text()) if (out / "code").exists() else 99
-    if (out / "output").exists():
-        sys.stdout.write((out / "output").read_text(errors="replace"))
+    finally:  # also of one that is interrupted
+        if (out / "output").exists():
+            sys.stdout.write((out / "output").read_text(errors="replace"))
+            sys.stdout.flush()
     if code in (99, 124):
         console = (out / "console").read_text(errors="replace") if (out / "console").exists() else ""
         sys.stderr.write(f"the guest {'died' if code == 99 else 'took too long'}:\n{console[-2000:]}\n")

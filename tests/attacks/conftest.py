@@ -6,6 +6,7 @@ are built beforehand for VMs, where compiling takes long.
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,29 +14,35 @@ from pathlib import Path
 import pytest
 
 from attacks import arena
-from attacks.row import Outcome
 from attacks.table import ATTACKS
 from lictor.host.cgroups import find_hierarchy
 
 HERE = os.environ.get("ATTACKED_KERNEL", "")
+DONE = frozenset(json.loads(os.environ.get("ATTACKS_DONE", "[]")))  # in a run before this one
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "attack" in metafunc.fixturenames:
-        rows = [one for one in ATTACKS if (HERE in one.kernels if HERE else one.host)]
+        rows = [one for one in ATTACKS if (HERE in one.kernels if HERE else one.host) and one.name not in DONE]
         metafunc.parametrize("attack", rows, ids=[one.name for one in rows])
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """What was measured in enforce mode, in one line: `make prove` keeps it."""
-    passed = terminalreporter.stats.get("passed", []) + terminalreporter.stats.get("failed", [])
-    found = [value for one in passed for key, value in getattr(one, "user_properties", ()) if key == "measured"]
-    stopped = [(attempts, effects) for attempts, effects, outcome, _ in found if outcome == Outcome.STOPPED.name]
-    if stopped:
-        attempts, effects = (sum(column) for column in zip(*stopped, strict=True))
-        races = [f"{name}: {effects} of {tries}" for tries, effects, outcome, name in found if outcome == "RACE"]
-        said = [f"{len(stopped)} attacks, {attempts} attempts, {effects} effects", *races]
-        terminalreporter.write_line("measured: " + "; ".join(said))
+def pytest_configure(config: pytest.Config) -> None:
+    config.pluginmanager.register(_Telling(config))
+
+
+class _Telling:
+    """Tells what was measured in enforce mode as soon as it is known: `make prove` keeps it."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._config = config
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        for key, value in report.user_properties:
+            if key == "measured" and report.when == "call" and report.passed:
+                terminal = self._config.pluginmanager.get_plugin("terminalreporter")
+                terminal.ensure_newline()  # type: ignore[union-attr]
+                terminal.write_line(f"attack: {json.dumps(value)}")  # type: ignore[union-attr]
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from attacks.row import Attack, Ground, Outcome, Strike
+from attacks.row import SINCE_6_5, Attack, Ground, Outcome, Strike
 from attacks.syscalls import UNSHARE, attempt, call, refused
 
 FORBIDDEN, FORBIDDEN6 = "198.51.100.7", "2001:db8::7"
@@ -351,6 +351,7 @@ def protocol(ground: Ground) -> Strike:
     return attempt(strike)
 
 
+_SEND = "network/deny-send"
 ATTACKS = (
     Attack("connect", "network/deny-connect", connected, host=True),
     Attack("connect, IPv6", "network/deny-connect", connected6, host=True),
@@ -363,8 +364,8 @@ ATTACKS = (
     Attack("sendto without a family", "network/deny-sendto", sent_without_family, host=True),
     Attack("sendto by a raw socket made before", "network/deny-sendto", raw_socket_made_before, host=True),
     Attack("echo request", "network/deny-sendto", pinged, host=True),
-    Attack("send over a connection made before", "network/deny-send", sent_over_a_connection, host=True),
-    Attack("send by a socket connected before", "network/deny-send", sent_by_a_connected_socket, host=True),
+    Attack("send over a connection made before", _SEND, sent_over_a_connection, SINCE_6_5, host=True),
+    Attack("send by a socket connected before", _SEND, sent_by_a_connected_socket, SINCE_6_5, host=True),
     Attack("bind", "network/deny-bind", bound, host=True),
     Attack("bind without a family", "network/deny-bind", bound_without_family, host=True),
     Attack("listen", "network/deny-listen", listening),

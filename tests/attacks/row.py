@@ -13,6 +13,7 @@ Strike = Callable[[], bool]
 LIBRARY = Path(__file__).parents[2] / "policies" / "library"
 _METHODS = Path(__file__).parent / "policies"
 ALL_KERNELS = ("6.1", "6.12", "6.12-lictor")
+SINCE_6_5 = ("6.12", "6.12-lictor")
 WITH_OVERRIDE = ("6.12-lictor",)  # where functions can be made to fail (CONFIG_FUNCTION_ERROR_INJECTION)
 
 
@@ -43,8 +44,8 @@ class Outcome(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Attack:
-    """`policy` is a path in the library without `.yaml`; `methods/NAME` is one of `policies/` here. `kernels`: where it can
-    be tried. `cost`: how many plain attempts one that succeeds takes the time of. `host`: works in the test's own
+    """`policy` is a path in the library without `.yaml`; `methods/NAME` is one of `policies/` here. `kernels`: where it
+    can be tried. `cost`: how many plain attempts one that succeeds takes the time of. `host`: works in the test's own
     network namespace, and can be refused under lockdown.
     """
 

@@ -11,14 +11,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 from attacks import network
-from attacks.row import Attack, Ground, Outcome, Strike
+from attacks.row import SINCE_6_5, Attack, Ground, Outcome, Strike
 from attacks.syscalls import attempt
 from attacks.tricks import load_module
 
 _MPTCP = 262
 _TUNSETIFF = 0x400454CA
 _TUN, _NO_HEAD = 0x0001, 0x1000
-_BEFORE_6_5, _SINCE_6_5 = ("6.1",), ("6.12", "6.12-lictor")
+_BEFORE_6_5 = ("6.1",)
 
 
 def _from_a_file(client: socket.socket, mark: bytes) -> object:
@@ -87,15 +87,20 @@ def from_a_device(ground: Ground) -> Strike:
     return network.sends(lambda target, mark: os.write(tunnel, network.frame(target, mark)[14:]))
 
 
+_SEND, _ALL = "network/deny-send", "network/deny-send-and-splice"
 ATTACKS = (
-    Attack("sendmsg over a connection made before", "network/deny-send", _by(_in_parts), host=True),
-    Attack("write to a connection made before", "network/deny-send", _by(_written), host=True),
-    Attack("sendfile over a connection", "network/deny-send", _by(_from_a_file), kernels=_SINCE_6_5, host=True),
-    Attack("splice over a connection", "network/deny-send", _by(_from_a_pipe), kernels=_SINCE_6_5, host=True),
-    Attack("old sendfile", "network/deny-send", _by(_from_a_file), kernels=_BEFORE_6_5, outcome=Outcome.DETOUR),
-    Attack("old splice", "network/deny-send", _by(_from_a_pipe), kernels=_BEFORE_6_5, outcome=Outcome.DETOUR),
-    Attack("sendfile", "network/deny-splice", _by(_from_a_file)),
-    Attack("splice", "network/deny-splice", _by(_from_a_pipe)),
+    Attack("sendmsg over a connection made before", _SEND, _by(_in_parts), SINCE_6_5, host=True),
+    Attack("write to a connection made before", _SEND, _by(_written), SINCE_6_5, host=True),
+    Attack("sendfile over a connection made before", _SEND, _by(_from_a_file), SINCE_6_5, host=True),
+    Attack("splice over a connection made before", _SEND, _by(_from_a_pipe), SINCE_6_5, host=True),
+    Attack("sendfile before 6.5", _SEND, _by(_from_a_file), _BEFORE_6_5, Outcome.DETOUR),
+    Attack("splice before 6.5", _SEND, _by(_from_a_pipe), _BEFORE_6_5, Outcome.DETOUR),
+    Attack("send, by the longer rule", _ALL, network.sent_over_a_connection),
+    Attack("send by a connected socket, by the longer rule", _ALL, network.sent_by_a_connected_socket),
+    Attack("sendmsg, by the longer rule", _ALL, _by(_in_parts)),
+    Attack("write, by the longer rule", _ALL, _by(_written)),
+    Attack("sendfile, by the longer rule", _ALL, _by(_from_a_file)),
+    Attack("splice, by the longer rule", _ALL, _by(_from_a_pipe)),
     Attack("connect by several paths", "network/deny-connect", multipath, host=True),
     Attack("socket of a protocol by its kind", "network/deny-protocol", protocol_by_kind, kernels=("6.1", "6.12")),
     Attack(

@@ -8,10 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from attacks.row import Attack, Ground, Outcome, Strike
-from attacks.syscalls import EXECVEAT, attempt, call
+from attacks.syscalls import attempt
 
-_AT_EMPTY_PATH = 0x1000
-_OUT = 100  # what programs of `native/` write to
+_OUT, _IN = 100, 101  # what programs of `native/` write to, and what one becomes
 _FAR, _LONGEST_NAME = 40_000, 255
 _ENVIRONMENT: dict[str, str] = {}
 Spawn = Callable[[int], int]
@@ -35,16 +34,14 @@ def _by_path(path: str) -> Strike:
     return _ran(lambda out: os.posix_spawn(path, [path], _ENVIRONMENT, file_actions=[(os.POSIX_SPAWN_DUP2, out, _OUT)]))
 
 
-def _by_descriptor(descriptor: int) -> Strike:
+def _by_descriptor(ground: Ground, descriptor: int) -> Strike:
+    """By a program that becomes it: no path leads there."""
+    own = ground.program("own")
+    moves = [(os.POSIX_SPAWN_DUP2, descriptor, _IN)]
+
     def spawn(out: int) -> int:
-        child = os.fork()
-        if not child:
-            try:
-                os.dup2(out, _OUT)
-                call(EXECVEAT, descriptor, b"", None, None, _AT_EMPTY_PATH)
-            finally:
-                os._exit(1)
-        return child
+        words = [own, "exec", str(_IN)]
+        return os.posix_spawn(own, words, _ENVIRONMENT, file_actions=[*moves, (os.POSIX_SPAWN_DUP2, out, _OUT)])
 
     return _ran(spawn)
 
@@ -82,7 +79,7 @@ def from_directory(ground: Ground) -> Strike:
 
 
 def from_directory_by_descriptor(ground: Ground) -> Strike:
-    return _by_descriptor(os.open(_copy(ground, f"/var/tmp/fd-{ground.number}"), os.O_RDONLY))
+    return _by_descriptor(ground, os.open(_copy(ground, f"/var/tmp/fd-{ground.number}"), os.O_RDONLY))
 
 
 def from_far_below(ground: Ground) -> Strike:
@@ -95,7 +92,7 @@ def from_far_below(ground: Ground) -> Strike:
         os.close(above)
     with os.fdopen(os.open("first", os.O_CREAT | os.O_WRONLY, 0o755, dir_fd=here), "wb") as file:
         file.write(Path(ground.program("first")).read_bytes())
-    return _by_descriptor(os.open("first", os.O_RDONLY, dir_fd=here))
+    return _by_descriptor(ground, os.open("first", os.O_RDONLY, dir_fd=here))
 
 
 def as_interpreter(ground: Ground) -> Strike:
@@ -122,7 +119,7 @@ def unnamed(ground: Ground) -> Strike:
     os.write(descriptor, Path(ground.program("first")).read_bytes())
     readable = os.open(f"/proc/self/fd/{descriptor}", os.O_RDONLY | os.O_CLOEXEC)
     os.close(descriptor)
-    return _by_descriptor(readable)
+    return _by_descriptor(ground, readable)
 
 
 def by_the_loader(ground: Ground) -> Strike:
@@ -140,7 +137,7 @@ def by_the_loader(ground: Ground) -> Strike:
 def memfd(ground: Ground) -> Strike:
     descriptor = os.memfd_create("update", os.MFD_CLOEXEC)
     os.write(descriptor, Path(ground.program("first")).read_bytes())
-    return _by_descriptor(descriptor)
+    return _by_descriptor(ground, descriptor)
 
 
 def memfd_by_path(ground: Ground) -> Strike:

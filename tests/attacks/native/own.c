@@ -4,12 +4,13 @@
  *
  * own unshare | user: leave the UTS or the user namespace. own setns FILE: join a namespace. own pivot DIRECTORY: have
  * another root, in which there is a file "here". own trace: ask to be traced, and start a program that then stops. own
- * write FILE TEXT.
+ * write FILE TEXT. own exec NUMBER: become the program behind a descriptor.
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/ptrace.h>
@@ -81,6 +82,8 @@ int main(int count, char **words)
 		effect = pivots(words[2]);
 	else if (!strcmp(words[1], "write") && count == 4)
 		effect = write(open(words[2], O_WRONLY), words[3], strlen(words[3])) > 0;
+	else if (!strcmp(words[1], "exec") && count == 3)
+		syscall(SYS_execveat, atoi(words[2]), "", (char *[]){"", 0}, (char *[]){0}, AT_EMPTY_PATH);
 	else if (!strcmp(words[1], "trace"))
 		effect = is_traced(words[0]);
 	else

@@ -125,6 +125,13 @@ int probe_cgroup_sock(void *ctx)
 	return 1;
 }
 
+SEC("cgroup/connect4")
+int probe_cgroup_signal(void *ctx)
+{
+	bpf_send_signal(0);
+	return 1;
+}
+
 SEC("cgroup_skb/egress")
 int probe_cgroup_skb(void *ctx)
 {

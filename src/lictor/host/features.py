@@ -71,6 +71,7 @@ ABILITIES = (
     Ability("cgroup/bind", "probe_cgroup_bind", "prevention of listening", "signal", attach=False),
     Ability("cgroup/sock_create", "probe_cgroup_sock", "prevention of sockets", "signal", attach=False),
     Ability("cgroup_skb", "probe_cgroup_skb", "prevention of traffic", "signal", attach=False),
+    Ability("cgroup signal", "probe_cgroup_signal", "killing who is denied a connection", "none", attach=False),
     Ability("bpf_send_signal", "probe_signal", "killing, after the fact", attach=False),
     Ability("iter/task", "probe_iter", "processes that live already", "/proc"),
     Ability("task storage", "probe_storage", "state per task", "a table", attach=False),
@@ -120,6 +121,11 @@ def find(facts: Machine) -> list[Finding]:
 def abilities() -> dict[str, str]:
     """Every ability: empty, or the reason why it is missing. For `host.facts`."""
     return {one.ability.name: one.reason for one in find(machine())}
+
+
+def has(name: str) -> bool:
+    """Whether this kernel has one ability, tried now."""
+    return next(_try(one, machine()) for one in ABILITIES if one.name == name).available
 
 
 def _try(ability: Ability, facts: Machine) -> Finding:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from lictor.errors import LictorError
+from lictor.host import features
 from lictor.host.tracefs import tracepoint_id
 from lictor.kernel import links
 from lictor.kernel.libbpf import KernelError
@@ -279,7 +280,9 @@ class Attachments:
         loaded = Object(object_path(kind.object))
         if attach.kind is AttachKind.CGROUP:
             loaded.only(f"hook_{attach.target}")
-            loaded.set_constant("can_signal", 0)
+            # Who sends a packet is not known where packets are looked at.
+            signals = kind.object == "cgroup" and features.has("cgroup signal")
+            loaded.set_constant("can_signal", int(signals))
             loaded.set_constant("hook_id", hook)
         elif kind.aimed:
             try:

@@ -252,3 +252,66 @@ def test_modes(compile_spec: Compile, action: str, option: str, mode: Mode) -> N
     plan = compile_spec(spec).plan
     assert plan is not None
     assert plan.mode is mode
+
+
+_CONNECT = "\n  lsmhooks:\n  - hook: {}\n    selectors: [{{matchActions: [{}]}}]\n"
+_LOCKED = ("lsm", "fentry", "fmod_ret", "kprobe")
+
+
+@pytest.mark.parametrize("actions", ["{action: Sigkill}", "{action: Override, argError: -1}, {action: Sigkill}"])
+@pytest.mark.parametrize(("hook", "lacks"), [("socket_connect", ("cgroup signal",)), ("socket_sendmsg", ())])
+def test_signals_that_no_cgroup_program_sends(
+    compile_spec: Compile, without: Without, hook: str, lacks: tuple[str, ...], actions: str
+) -> None:
+    """On kernels whose cgroup programs have no signals; on packets, which do not say whose they are, nowhere."""
+    machine = without(*_LOCKED, *lacks)
+    spec = _CONNECT.format(hook, actions)
+    found = compile_spec(spec, machine)
+    assert found.plan is None
+    assert "cannot-enforce" in codes(found)
+    assert "send no signals" in " ".join(one.message for one in found.diagnostics)
+    taken = compile_spec(spec + BEST, machine)
+    assert taken.plan is not None
+    assert "weak-guarantee" in codes(taken)
+    if "Override" not in actions:
+        assert promise(taken).guarantee is Guarantee.NONE
+
+
+def test_signals_that_cgroup_programs_send(compile_spec: Compile, without: Without) -> None:
+    found = compile_spec(_CONNECT.format("socket_connect", "{action: Sigkill}"), without(*_LOCKED))
+    assert promise(found).guarantee is Guarantee.KILLED_MAY_HAVE_HAPPENED
+
+
+_MAPPED = """
+  lsmhooks:
+  - hook: mmap_file
+    args: [{{index: 0, type: file}}, {{index: {index}, type: ulong}}]
+    selectors:
+    - matchArgs:
+      - {{index: {index}, operator: Mask, values: ["4"]}}
+      matchActions: [{{action: Override, argError: -1}}]
+"""
+_LATER = """  - hook: file_mprotect
+    args: [{index: 2, type: ulong}]
+    selectors:
+    - matchArgs: [{index: 2, operator: Mask, values: ["4"]}]
+      matchActions: [{action: Override, argError: -1}]
+"""
+
+
+def test_mapping_for_execution_is_had_in_two_steps(compile_spec: Compile) -> None:
+    alone, both = compile_spec(_MAPPED.format(index=2)), compile_spec(_MAPPED.format(index=2) + _LATER)
+    assert promise(alone).guarantee is Guarantee.BEST_EFFORT
+    assert "file_mprotect" in promise(alone).reason
+    assert promise(both).guarantee is Guarantee.PREVENTED
+
+
+def test_what_is_asked_for_is_not_what_is_done(compile_spec: Compile) -> None:
+    found = compile_spec(_MAPPED.format(index=1) + _LATER)
+    assert promise(found).guarantee is Guarantee.BEST_EFFORT
+    assert "personality" in promise(found).reason
+
+
+def test_tracing_has_two_hooks(compile_spec: Compile) -> None:
+    found = compile_spec(_CONNECT.format("ptrace_access_check", "{action: Override, argError: -1}"))
+    assert "ptrace_traceme" in promise(found).reason

@@ -25,6 +25,7 @@ from lictor.policy.plan import (
 
 _SIGKILL = 9
 _ORDER = list(Guarantee)
+_SIGNALS = frozenset((ActionKind.SIGKILL, ActionKind.SIGNAL))
 _ENFORCING = frozenset(
     (ActionKind.SIGKILL, ActionKind.SIGNAL, ActionKind.OVERRIDE, ActionKind.NOTIFY_ENFORCER, ActionKind.SET)
 )
@@ -67,7 +68,22 @@ def _of_rule(draft: Draft, hook: HookDraft, rule: Rule) -> Enforcement | None:
         if lack := draft.machine.lacks("bpf_probe_write_user"):
             draft.problems.add("cannot-enforce", hook.at, f"this kernel lets nobody write a program's memory: {lack}")
         return Enforcement(method=None, guarantee=Guarantee.BEST_EFFORT, reason="the program may write it again")
+    if lack := _signals_by_cgroup(draft, hook):
+        return Enforcement(method=None, guarantee=Guarantee.NONE, reason=lack, bypasses=ways)
     return _of_signal(hook, actions, ways)
+
+
+def _signals_by_cgroup(draft: Draft, hook: HookDraft) -> str:
+    """Why a hook of cgroup programs sends no signals on this kernel, reported; empty if it is none, or sends them."""
+    targets = [one.target for one in hook.attaches if one.kind is AttachKind.CGROUP]
+    lack = draft.machine.lacks("cgroup signal") if targets else ""
+    if any(target.startswith("egress") for target in targets):
+        lack = "a packet does not say whose it is"
+    if lack:
+        code = "weak-guarantee" if draft.option("enforcement") == "best-effort" else "cannot-enforce"
+        message = f"`{hook.function}` is seen by cgroup programs, which send no signals here: {lack}"
+        draft.problems.add(code, hook.at, message, hint="`Override` alone denies it")
+    return lack
 
 
 def _is_elsewhere(draft: Draft, hook: HookDraft) -> bool:
@@ -85,6 +101,8 @@ def _of_override(draft: Draft, hook: HookDraft, rule: Rule, ways: tuple[str, ...
         reason = "nothing on this kernel can deny it"
         return Enforcement(method=None, guarantee=Guarantee.NONE, reason=reason, bypasses=ways)
     found = _by_method(draft, method, ways)
+    if {action.kind for action in rule.actions} & _SIGNALS:
+        _signals_by_cgroup(draft, hook)
     weaker = _racy(hook, rule) or _other_ways(draft, hook)
     if weaker and found.guarantee is Guarantee.PREVENTED:
         return msgspec.structs.replace(found, guarantee=Guarantee.BEST_EFFORT, reason=weaker)

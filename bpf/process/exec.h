@@ -57,7 +57,6 @@ static long send_chunk(u32 index, struct chunk_job *job)
 		if (c) {
 			__sync_fetch_and_add(&c->seq[RING_BULK], 1);
 			__sync_fetch_and_add(&c->lost[RING_BULK], 1);
-			__sync_fetch_and_add(&c->bytes_lost, job->total - job->done);
 		}
 		job->failed = 1;
 		return 1;
@@ -88,6 +87,14 @@ static long send_chunk(u32 index, struct chunk_job *job)
 	bpf_ringbuf_submit(chunk, wake_flags(RING_BULK, job->now));
 	job->done += left;
 	return job->failed != 0;
+}
+
+static __always_inline void count_bytes_lost(u32 bytes)
+{
+	struct cpu_counters *c = my_counters();
+
+	if (c)
+		__sync_fetch_and_add(&c->bytes_lost, bytes);
 }
 
 /* Chains `total` bytes of a field over the bulk ring. Gives the bytes sent; the top bits say what went wrong. */
@@ -127,7 +134,7 @@ __noinline u64 add_field(u32 slot, u32 field, u32 source, u64 from, u32 len)
 {
 	struct scratch *s = scratch_at(slot);
 	u64 failed = 0;
-	u32 used, sent;
+	u32 used, sent, whole = len;
 	long err;
 
 	if (!s || field >= FIELDS || !len)
@@ -138,8 +145,11 @@ __noinline u64 add_field(u32 slot, u32 field, u32 source, u64 from, u32 len)
 		sent = failed;
 		failed &= CHAIN_NO_ROOM | CHAIN_UNREADABLE;
 		s->exec.chained_len[masked(field, FIELD_SLOTS)] = sent;
-		if (sent || failed != CHAIN_NO_ROOM || source != FROM_USER || used >= INLINE_BYTES)
+		if (sent || failed != CHAIN_NO_ROOM || source != FROM_USER || used >= INLINE_BYTES) {
+			if (failed & CHAIN_NO_ROOM)
+				count_bytes_lost(whole - sent);
 			return failed;
+		}
 		len = INLINE_BYTES - used;
 	}
 	used = masked(used, INLINE_ROOM / 2);
@@ -152,6 +162,8 @@ __noinline u64 add_field(u32 slot, u32 field, u32 source, u64 from, u32 len)
 		return CHAIN_UNREADABLE;
 	s->exec.inline_len[masked(field, FIELD_SLOTS)] = len;
 	s->used = used + len;
+	if (failed)
+		count_bytes_lost(whole - len);
 	return failed;
 }
 

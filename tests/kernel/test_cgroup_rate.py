@@ -41,6 +41,7 @@ def run_in(group: Path, *command: str) -> None:
     subprocess.run(["/bin/sh", "-c", inside, "sh", *command], check=True)
 
 
+@pytest.mark.accounts("lictor_cgroup_rate_held_back_total")
 def test_a_storm_in_one_cgroup(tmp_path: Path, groups: tuple[Path, Path]) -> None:
     stormy, quiet = groups
     # Within this test there is one interval. The rest of the machine has the same rate, and may be throttled too.

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import ctypes
 import os
+import struct
 import subprocess
 import sys
+import time
+from pathlib import Path
 
 import msgspec
 import pytest
-from engine import Bench
+from engine import DEADLINE_S, Bench
 from live import compiled
 from test_failing_reads import ADDRESSES, LIBC, SYS_WRITE
 
@@ -38,6 +41,7 @@ def counted(bench: Bench) -> SelectorStats:
     return row
 
 
+@pytest.mark.accounts("lictor_policy_events_limited_total")
 def test_events_that_a_rate_limit_holds_back(bench: Bench, machine: Machine) -> None:
     spec = f"""
         kprobes:
@@ -57,6 +61,7 @@ def test_events_that_a_rate_limit_holds_back(bench: Bench, machine: Machine) -> 
     assert (row.matches, row.posts, row.limited, row.dropped) == (5, 2, 3, 0)
 
 
+@pytest.mark.accounts("lictor_policy_events_lost_total")
 def test_events_that_find_no_room(bench: Bench, machine: Machine) -> None:
     """Nobody reads the ring meanwhile."""
     fd, data, count = os.open("/dev/null", os.O_WRONLY), b"x" * 4096, 2000
@@ -77,6 +82,7 @@ def test_events_that_find_no_room(bench: Bench, machine: Machine) -> None:
     assert told + lost == bench.reader.lost()[1] >= row.dropped
 
 
+@pytest.mark.accounts("lictor_policy_failed_reads_total")
 def test_values_that_cannot_be_read(bench: Bench, machine: Machine) -> None:
     fd = os.open("/dev/null", os.O_WRONLY)
     with bench.policy(compiled(write_policy(fd), machine)):
@@ -88,6 +94,68 @@ def test_values_that_cannot_be_read(bench: Bench, machine: Machine) -> None:
     assert (row.matches, row.failed_reads) == (len(ADDRESSES) + 1, len(ADDRESSES))
 
 
+RARE = """
+    kprobes:
+    - call: sys_sched_get_priority_max
+      args: [{index: 0, type: int}]
+    """
+
+
+@pytest.mark.accounts("lictor_hooks_missed_total")
+def test_calls_while_all_working_memory_is_taken(bench: Bench, machine: Machine) -> None:
+    slots, calls = bench.engine.store.object.map("run_slots"), 10
+    bench.read()
+    bench.events.clear()
+    with bench.policy(compiled(RARE, machine)):
+        bench.reader.losses()
+        for busy in (True, False):
+            for slot in range(slots.max_entries):
+                slots.update(struct.pack("<I", slot), struct.pack("<I", busy).ljust(slots.value_size, b"\0"))
+            for _ in range(calls):
+                os.sched_get_priority_max(os.SCHED_OTHER)
+        found = [one.dropped for one in bench.reader.losses() if one.reason == "no working memory in the kernel"]
+    bench.read()
+    assert found == [calls]
+    assert len(bench.events) + sum(found) == 2 * calls
+
+
+WAKING = """
+    tracepoints:
+    - {subsystem: syscalls, event: sys_enter_lseek, args: [{index: 5, type: uint64}]}
+    - {subsystem: irq_vectors, event: irq_work_entry}
+    """
+
+
+def irq_works() -> int:
+    rows = (line.split() for line in Path("/proc/interrupts").read_text().splitlines())
+    return sum(int(word) for row in rows if row[0] == "IWI:" for word in row[1:] if word.isdigit())
+
+
+@pytest.mark.accounts("tetragon_missed_prog_probes_total")
+def test_runs_that_the_kernel_skips(bench: Bench, machine: Machine) -> None:
+    """The reader is woken by an interrupt out of the program that told of the seek: no other program may run in it."""
+    if machine.lacks("tracepoint") or "IWI:" not in Path("/proc/interrupts").read_text():
+        pytest.skip("no tracepoints, or none of the interrupts that wake a reader")
+    fd = os.open("/dev/null", os.O_RDONLY)
+    before = irq_works()
+    with bench.policy(compiled(WAKING, machine)):
+        inside = irq_works()
+        until = time.monotonic() + DEADLINE_S
+        skipped = 0
+        while skipped < 10 and time.monotonic() < until:
+            for _ in range(1000):
+                os.lseek(fd, 1, os.SEEK_SET)
+            bench.read()  # a full ring wakes nobody
+            skipped = sum(n for (_, why), n in bench.engine.losses().items() if why.startswith("skipped by the kernel"))
+        inside = irq_works() - inside
+        rows = bench.engine.statistics("", "row")
+        skipped = sum(n for (_, why), n in bench.engine.losses().items() if why.startswith("skipped by the kernel"))
+    os.close(fd)
+    ran = sum(row.matches for row in rows if row.hook == 1)
+    assert skipped >= 10
+    assert inside <= ran + skipped <= irq_works() - before
+
+
 SLEEPERS = 60
 SLEEP = f"""
 import threading, time
@@ -97,6 +165,7 @@ threads = [threading.Thread(target=time.sleep, args=(1,)) for _ in range({SLEEPE
 """
 
 
+@pytest.mark.accounts("lictor_hooks_missed_total")
 def test_returns_that_the_kernel_misses(bench: Bench, machine: Machine) -> None:
     """It has room for so many calls that have not returned: 10, or two for each CPU."""
     if machine.lacks("kretprobe"):

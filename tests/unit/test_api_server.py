@@ -153,6 +153,7 @@ def hook_event(number: int) -> HookEvent:
     return HookEvent(number, process(1), None, 1, body)
 
 
+@pytest.mark.accounts("tetragon_notify_overflowed_events_total")
 def test_a_slow_client_is_told_what_it_lost(serving: Serving) -> None:
     slow = serving.follow(events_pb2.GetEventsRequest())
     sent = 40_000

@@ -77,6 +77,7 @@ def tiny_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", str(tmp_path)], check=True)
 
 
+@pytest.mark.accounts("lictor_export_events_lost_total")
 def test_a_full_disk_costs_whole_lines_and_writing_resumes(tiny_disk: Path) -> None:
     path = tiny_disk / "events.json"
     file = RotatedFile(path, Rotation(max_bytes=1 << 30))

@@ -215,6 +215,7 @@ def test_a_web_hook_that_fails_and_comes_back(tmp_path: Path) -> None:
     assert hook.headers["Content-Type"] == "application/x-ndjson"
 
 
+@pytest.mark.accounts("lictor_export_rejected_total")
 def test_one_bad_event_condemns_no_other_and_is_told(tmp_path: Path) -> None:
     hook = Hook()
     hook.answer = lambda body: (400 if b'"pid":13,' in body else 200, b"")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import socket
 import threading
 from pathlib import Path
@@ -18,6 +19,7 @@ class Reader:
     def __init__(self, path: Path) -> None:
         path.unlink(missing_ok=True)
         self.numbers: list[int] = []
+        self.gaps: list[bytes] = []
         self._listening = socket.socket(socket.AF_UNIX)
         self._listening.bind(str(path))
         self._listening.listen()
@@ -30,7 +32,9 @@ class Reader:
         connection, _ = self._listening.accept()
         self._connection = connection
         for line in connection.makefile("rb"):
-            if line.endswith(b"\n"):
+            if b"rate_limit_info" in line:
+                self.gaps.append(line)
+            elif line.endswith(b"\n"):
                 self.numbers.append(number_of(line))
 
     def die(self) -> None:
@@ -65,6 +69,7 @@ def test_a_unix_socket_that_comes_late_and_dies_under_load(tmp_path: Path) -> No
     asyncio.run(main())
 
 
+@pytest.mark.accounts("lictor_export_events_lost_total")
 def test_a_full_spool_is_a_gap_in_its_place(tmp_path: Path) -> None:
     path = tmp_path / "reader.sock"
 
@@ -95,6 +100,36 @@ def test_a_full_spool_is_a_gap_in_its_place(tmp_path: Path) -> None:
             events = [number_of(line) for line in kept if b"rate_limit_info" not in line]
             assert events == [*range(1000 - lost), 5000]
             assert kept.index(gaps[0]) == 1000 - lost
+
+    asyncio.run(main())
+
+
+@pytest.mark.accounts("lictor_export_damaged_bytes_total")
+def test_what_the_disk_does_not_give_back_is_counted_and_told(tmp_path: Path) -> None:
+    path, spool = tmp_path / "reader.sock", tmp_path / "spool"
+
+    async def main() -> None:
+        async with running(f"unix://{path}", spool) as one:
+            one.delivery.take(lines(0, 100))
+            await until(lambda: one.count("retries") > 0, "a failed attempt")
+        (kept,) = spool.glob("*.events")
+        size = kept.stat().st_size
+        with kept.open("r+b") as file:
+            file.seek(size // 2)
+            file.write(b"?")
+        # A later segment: what is damaged at the very end would be cut off as half written.
+        shutil.copy(kept, kept.with_name("000000000009.events"))
+        with kept.with_name("000000000009.events").open("r+b") as file:
+            file.truncate(0)
+        reader = Reader(path)
+        async with running(f"unix://{path}", spool) as one:
+            one.delivery.take(lines(100, 100))
+            await asyncio.wait_for(one.delivery.until_empty(), DEADLINE_S)
+            assert one.count("damaged_bytes") == size
+            assert one.count("delivered") == 101
+        reader.die()
+        assert reader.numbers == list(range(100, 200))
+        assert [f"{size} bytes of the spool".encode() in gap for gap in reader.gaps] == [True]
 
     asyncio.run(main())
 

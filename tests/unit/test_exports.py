@@ -7,6 +7,8 @@ import os
 import threading
 from collections.abc import Sequence
 
+import pytest
+
 from lictor.export.exports import Exports
 from lictor.export.limit import RateLimit
 from lictor.export.outlet import Outlet
@@ -53,6 +55,7 @@ class Kept:
         return self.text.count("event ")
 
 
+@pytest.mark.accounts("lictor_export_events_lost_total")
 def test_a_standing_outlet_costs_the_others_nothing_and_its_account_adds_up() -> None:
     slow, quick = Kept(room=2000), Kept()
     quick.go.set()
@@ -101,6 +104,7 @@ def test_the_rate_limit_counts_by_the_minute() -> None:
     assert RateLimit(-1).admit(every, 0.0) is every
 
 
+@pytest.mark.accounts("tetragon_export_ratelimit_events_dropped_total")
 def test_a_record_tells_what_the_limit_held_back() -> None:
     one = Kept()
     one.go.set()

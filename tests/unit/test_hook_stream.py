@@ -28,6 +28,7 @@ class Tracker:
     ("fault", "said"),
     [(RecordError("too short"), "too short"), (IndexError("list index"), "a mistake in Lictor")],
 )
+@pytest.mark.accounts("tetragon_observer_ringbuf_errors_total")
 def test_a_record_that_fails_is_counted_and_costs_no_other(
     fault: Exception, said: str, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -45,6 +45,9 @@ class Row:
     matches: int
     posts: int
     monitored: int
+    limited: int = 0
+    dropped: int = 0
+    failed_reads: int = 0
 
 
 class Kernel:

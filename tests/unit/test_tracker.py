@@ -164,6 +164,29 @@ def test_a_process_without_a_table_entry_keeps_its_image() -> None:
     assert tracker.exit((201, 40, 10, 0, 0, UNKNOWN, 0)) is None
 
 
+@pytest.mark.accounts("tetragon_process_cache_misses_total")
+def test_who_is_not_known_is_counted_and_told_all_the_same() -> None:
+    tracker = make_tracker()
+    tracker.exec(exec_record((10, 100)))
+    known = [tracker.exec(exec_record((11 + n, 200), parent=(10, 100), flags=CLONED)) for n in range(5)]
+    orphans = [tracker.exec(exec_record((31 + n, 200), parent=(21 + n, 100), flags=CLONED)) for n in range(7)]
+    for number in range(5):
+        tracker.exit((300, 200, 11 + number, 100, 10, 0, 0))
+    strangers = [tracker.exit((300, 200, 41 + n, 100, 10, 0, 0)) for n in range(3)]
+    assert all(process(event).flags for event in (*known, *orphans, *strangers))
+    assert (tracker.misses, tracker.forgotten) == (len(orphans), len(strangers))
+
+
+@pytest.mark.accounts("lictor_unnamed_cgroups_total")
+def test_a_cgroup_whose_path_was_not_told() -> None:
+    tracker = make_tracker()
+    tracker.cgroups.learn(7, f"/machine/{'a' * 64}")
+    events = [tracker.exec(exec_record((10 + n, 100), cgroup_id=7 + n % 2)) for n in range(9)]
+    named = [event for event in events if process(event).docker]
+    assert len(named) == 5
+    assert tracker.unnamed_cgroups == len(events) - len(named)
+
+
 def test_the_end_of_nobody_known() -> None:
     tracker = make_tracker()
     ended = tracker.exit((200, 100, 10, 7, 1, 0, 9))
@@ -216,6 +239,7 @@ def test_a_chunk_that_was_lost_is_admitted() -> None:
     assert event.process.extra.truncated_bytes == 9000 - 4096
 
 
+@pytest.mark.accounts("lictor_argument_bytes_evicted_total")
 def test_chunks_that_nobody_claims_stay_within_the_budget() -> None:
     tracker = make_tracker(chunk_budget=1 << 20)
     for tgid in range(1000):
@@ -250,6 +274,7 @@ def test_a_memory_ceiling_costs_text_but_no_process() -> None:
     assert len(process(again).arguments) == 20_000
 
 
+@pytest.mark.accounts("lictor_exits_missed_total")
 def test_a_process_that_vanished_is_let_go_at_the_second_look() -> None:
     tracker = make_tracker()
     tracker.exec(exec_record((10, 100)))

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import threading
 
+import pytest
+
 from lictor.clock import WallClock
 from lictor.export.writer import LONG_LINE, WriterThread
 from lictor.model.event import ExecEvent, LossEvent
@@ -38,6 +40,7 @@ class Slow:
         return self.written.decode().splitlines()
 
 
+@pytest.mark.accounts("lictor_export_events_lost_total")
 def test_what_does_not_fit_is_counted() -> None:
     slow = Slow()
     line = "x" * 1023 + "\n"
@@ -67,6 +70,7 @@ def test_long_events_are_shortened_when_there_is_little_room() -> None:
     assert slow.thread.lost == 0
 
 
+@pytest.mark.accounts("lictor_export_events_lost_total")
 def test_what_a_blocked_writer_never_wrote_is_counted_at_the_end() -> None:
     slow = Slow()
     slow.thread.put(["x\n"] * 5, 5)

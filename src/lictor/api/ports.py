@@ -70,13 +70,19 @@ class ActionCounters:
 
 @dataclass(frozen=True, slots=True)
 class SelectorCounters:
-    """The counters of one selector of one hook; `hook` such as `kprobe:tcp_connect`."""
+    """The counters of one selector of one hook; `hook` such as `kprobe:tcp_connect`.
+
+    `limited`: events that its rate limit held back; `lost`: that found no room; `failed_reads`: values shown as errors.
+    """
 
     hook: str
     hook_index: int
     selector_index: int
     label: str
     counters: ActionCounters
+    limited: int = 0
+    lost: int = 0
+    failed_reads: int = 0
 
 
 @dataclass(frozen=True, slots=True)

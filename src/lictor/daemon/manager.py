@@ -59,6 +59,15 @@ class Counts(Protocol):
     @property
     def monitored(self) -> int: ...
 
+    @property
+    def limited(self) -> int: ...
+
+    @property
+    def dropped(self) -> int: ...
+
+    @property
+    def failed_reads(self) -> int: ...
+
 
 class Fares(Protocol):
     """How the enforcing actions of a loaded policy fare. `until`: boot time in ns, as in `Backend.set_mode`."""
@@ -383,7 +392,9 @@ class Manager:
         for row in rows:
             hook = plan.hooks[row.hook]
             rule = hook.rules[row.selector] if hook.rules else Rule(index=0)
-            found.append(SelectorCounters(hook_name(hook), hook.index, rule.index, rule.label, _actions(rule, row)))
+            place = hook_name(hook), hook.index, rule.index, rule.label
+            missing = row.limited, row.dropped, row.failed_reads
+            found.append(SelectorCounters(*place, _actions(rule, row), *missing))
         return found
 
 

@@ -157,6 +157,7 @@ def of_exports(exports: Exports) -> Iterator[Sample]:
 def _of_target(name: str, row: Row) -> Iterator[Sample]:
     yield Sample("lictor_export_events_total", row.get("delivered"), (name,))
     yield Sample("lictor_export_events_lost_total", row.get("lost") + row.get("rejected"), (name,))
+    yield Sample("lictor_export_damaged_bytes_total", row.get("damaged_bytes"), (name,))
     yield Sample("lictor_export_rejected_total", row.get("rejected"), (name,))
     yield Sample("lictor_export_queue_bytes", row.get("waiting_bytes"), (name,))
     yield Sample("lictor_export_retries_total", row.get("retries"), (name,))
@@ -188,3 +189,6 @@ def of_policies(manager: Manager) -> Iterator[Sample]:
             for action in row.counters.__dataclass_fields__:
                 count = getattr(row.counters, action)
                 yield Sample("tetragon_tracingpolicy_selector_actions_total", count, (action, *where))
+            yield Sample("lictor_policy_events_limited_total", row.limited, where)
+            yield Sample("lictor_policy_events_lost_total", row.lost, where)
+            yield Sample("lictor_policy_failed_reads_total", row.failed_reads, where)

@@ -6,8 +6,9 @@ import mmap
 import os
 import struct
 
-FIELDS = ("taken", "delivered", "lost", "rejected", "retries", "waiting_bytes", "connected")
-"""Events that came, that a receiver has, that found no room, that it refused; failed attempts; and how it is now."""
+FIELDS = ("taken", "delivered", "lost", "rejected", "retries", "waiting_bytes", "connected", "damaged_bytes")
+"""Events that came, that a receiver has, that found no room, that it refused; failed attempts; how it is now; bytes
+that the disk did not give back."""
 _ROW = struct.Struct(f"={len(FIELDS)}Q")
 _ONE = struct.Struct("=Q")
 

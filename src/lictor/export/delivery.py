@@ -50,6 +50,7 @@ class Delivery:
         self._counters = counters
         self._gap = gap
         self._untold = 0
+        self._damaged = 0
         self._why = ""
         self._failing = False
         self._delay = _FIRST_DELAY_S
@@ -95,6 +96,7 @@ class Delivery:
                 if contact.done():
                     raise UnreachableError("the receiver closed the connection")
                 record = self._spool.next()
+                self._look_for_damage()
                 if record is None:
                     await self._wait(contact)
                 else:
@@ -147,6 +149,16 @@ class Delivery:
         timeout = _LOOK_S if self._unsettled else None
         await asyncio.wait((news, contact), timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
         news.cancel()
+
+    def _look_for_damage(self) -> None:
+        """How many events were in it, nobody knows: it is told in bytes."""
+        damaged = self._spool.damaged - self._damaged
+        if damaged:
+            self._damaged += damaged
+            self._counters.add("damaged_bytes", damaged)
+            why = f"{damaged} bytes of the spool could not be read"
+            _log.error("%s: events are lost: %s", self.name, why)
+            self._append(self._gap(0, why))
 
     def _settle_due(self) -> None:
         if not self._unsettled:

@@ -52,9 +52,14 @@ class Spool:
         self._write_fd = -1
         self._read_fd, self._read_segment = -1, -1
         self.cursor = self.settled
-        self.damaged = 0  # bytes that could not be read again
+        self._damage: dict[int, int] = {}  # segment -> bytes of it that could not be read again
         if self._writing in self._sizes:
             self._mend()
+
+    @property
+    def damaged(self) -> int:
+        """Bytes that were there and cannot be read: what they said is lost."""
+        return sum(self._damage.values())
 
     @property
     def held(self) -> int:
@@ -89,7 +94,7 @@ class Spool:
                     self.cursor = record.end
                     return record
             if offset < size and segment != self._writing:
-                self.damaged += size - offset
+                self._damage[segment] = size - offset
             later = [one for one in self._sizes if one > segment]
             if not later:
                 return None

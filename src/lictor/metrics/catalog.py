@@ -9,14 +9,23 @@ from typing import NamedTuple
 
 
 class Metric(NamedTuple):
-    """`kind` is counter or gauge. `on_request`: only with `enable-event-metrics`."""
+    """`kind` is counter or gauge. `on_request`: only with `enable-event-metrics`.
+
+    `loss`: it counts what did not come out. A test drives each of those (tests/contract/test_accounts.py).
+    """
 
     kind: str
     meaning: str
     labels: tuple[str, ...] = ()
     on_request: bool = False
+    loss: bool = False
 
 
+def _loss(meaning: str, *labels: str) -> Metric:
+    return Metric("counter", meaning, labels, loss=True)
+
+
+_SELECTOR = ("hook", "hook_index", "policy", "policy_namespace", "selector_index", "selector_label")
 WORKLOAD_LABELS = ("namespace", "workload", "pod", "binary", "node_name")
 
 METRICS: dict[str, Metric] = {
@@ -25,10 +34,10 @@ METRICS: dict[str, Metric] = {
     ),
     # The rings
     "tetragon_observer_ringbuf_events_received_total": Metric("counter", "records read from both rings"),
-    "tetragon_observer_ringbuf_events_lost_total": Metric("counter", "records that found no room in a ring"),
-    "tetragon_observer_ringbuf_errors_total": Metric("counter", "records that made no sense"),
-    "tetragon_bpf_missed_events_total": Metric(
-        "counter", "records that found no room, by ring (`msg_op`: priority or bulk)", ("error", "msg_op")
+    "tetragon_observer_ringbuf_events_lost_total": _loss("records that found no room in a ring"),
+    "tetragon_observer_ringbuf_errors_total": _loss("records that made no sense"),
+    "tetragon_bpf_missed_events_total": _loss(
+        "records that found no room, by ring (`msg_op`: priority or bulk)", "error", "msg_op"
     ),
     "tetragon_msg_op_total": Metric(
         "counter",
@@ -36,44 +45,41 @@ METRICS: dict[str, Metric] = {
         ("msg_op",),
     ),
     "tetragon_cgroup_rate_total": Metric("counter", "beginnings and ends of throttling of cgroups", ("type",)),
-    "lictor_cgroup_rate_held_back_total": Metric("counter", "records held back for it"),
-    "lictor_argument_bytes_lost_total": Metric(
-        "counter", "bytes of arguments and paths that the kernel could not send"
-    ),
-    "lictor_argument_bytes_evicted_total": Metric("counter", "bytes of long arguments given up before their exec came"),
-    "lictor_scratch_busy_total": Metric("counter", "records that found no scratch slot in the kernel"),
+    "lictor_cgroup_rate_held_back_total": _loss("records held back for it"),
+    "lictor_argument_bytes_lost_total": _loss("bytes of arguments and paths that the kernel could not send"),
+    "lictor_argument_bytes_evicted_total": _loss("bytes of long arguments given up before their exec came"),
+    "lictor_scratch_busy_total": _loss("records that found no scratch slot in the kernel"),
     # Processes
     "tetragon_process_cache_size": Metric(
         "gauge", "processes the agent knows, ended ones that may still be named included"
     ),
-    "tetragon_process_cache_misses_total": Metric(
-        "counter", "processes that were asked for and not known (`get`: parents, `remove`: ends)", ("operation",)
+    "tetragon_process_cache_misses_total": _loss(
+        "processes that were asked for and not known (`get`: parents, `remove`: ends)", "operation"
     ),
     "tetragon_map_capacity": Metric("gauge", "entries the kernel's process table can hold", ("map",)),
-    "tetragon_map_errors_update_total": Metric(
-        "counter", "processes that found no room in the kernel's table", ("map",)
-    ),
-    "lictor_unnamed_cgroups_total": Metric("counter", "execs in a cgroup whose path was not told"),
+    "tetragon_map_errors_update_total": _loss("processes that found no room in the kernel's table", "map"),
+    "lictor_unnamed_cgroups_total": _loss("execs in a cgroup whose path was not told"),
     "tetragon_policyfilter_hook_container_name_missing_total": Metric(
         "counter", "containers that a runtime hook announced without their name"
     ),
     "tetragon_policyfilter_hook_container_image_missing_total": Metric(
         "counter", "containers that a runtime hook announced without their image"
     ),
-    "lictor_exits_missed_total": Metric("counter", "processes that were gone without an exit record"),
+    "lictor_exits_missed_total": _loss("processes that were gone without an exit record"),
     # Exports
     "tetragon_events_exported_total": Metric("counter", "events handed to the exports"),
     "tetragon_events_exported_bytes_total": Metric("counter", "bytes of JSON handed to the exports"),
     "tetragon_events_last_exported_timestamp": Metric("gauge", "Unix time of the last of them, in seconds"),
-    "tetragon_export_ratelimit_events_dropped_total": Metric("counter", "events over the export rate limit"),
+    "tetragon_export_ratelimit_events_dropped_total": _loss("events over the export rate limit"),
     "lictor_export_events_total": Metric("counter", "events an export has written or delivered", ("export",)),
-    "lictor_export_events_lost_total": Metric("counter", "events an export could not take or write", ("export",)),
+    "lictor_export_events_lost_total": _loss("events an export could not take or write", "export"),
+    "lictor_export_damaged_bytes_total": _loss("bytes of a spool that could not be read again", "export"),
     "lictor_export_queue_bytes": Metric("gauge", "bytes that wait in an export's queue or spool", ("export",)),
-    "lictor_export_rejected_total": Metric("counter", "of the lost ones, those a receiver refused", ("export",)),
+    "lictor_export_rejected_total": _loss("of the lost ones, those a receiver refused", "export"),
     "lictor_export_retries_total": Metric("counter", "failed attempts to reach a receiver", ("export",)),
     "lictor_export_connected": Metric("gauge", "1 while a receiver is connected", ("export",)),
     # Clients
-    "tetragon_notify_overflowed_events_total": Metric("counter", "events that slow gRPC clients did not get"),
+    "tetragon_notify_overflowed_events_total": _loss("events that slow gRPC clients did not get"),
     "lictor_api_refused_total": Metric("counter", "calls of the API by those who may not"),
     "lictor_cel_failures_total": Metric("counter", "times that a client's CEL filter could not be judged on an event"),
     "lictor_grpc_streams": Metric("gauge", "gRPC clients that follow events"),
@@ -85,10 +91,10 @@ METRICS: dict[str, Metric] = {
     "tetragon_tracingpolicy_selector_actions_total": Metric(
         "counter",
         "how often an action ran, or would have (monitor_…)",
-        ("action", "hook", "hook_index", "policy", "policy_namespace", "selector_index", "selector_label"),
+        ("action", *_SELECTOR),
     ),
-    "tetragon_missed_prog_probes_total": Metric(
-        "counter", "runs that the kernel skipped, because the program ran already on that CPU", ("attach", "policy")
+    "tetragon_missed_prog_probes_total": _loss(
+        "runs that the kernel skipped, because the program ran already on that CPU", "attach", "policy"
     ),
     "tetragon_overhead_program_runs_total": Metric(
         "counter",
@@ -100,7 +106,10 @@ METRICS: dict[str, Metric] = {
         "time that it took, while kernel.bpf_stats_enabled is on",
         ("attach", "policy", "policy_namespace", "section", "sensor"),
     ),
-    "lictor_hooks_missed_total": Metric("counter", "runs of a hook that could not be looked at", ("where", "reason")),
+    "lictor_policy_events_limited_total": _loss("events that a selector's `rateLimit` held back", *_SELECTOR),
+    "lictor_policy_events_lost_total": _loss("events of a selector that found no room in the ring", *_SELECTOR),
+    "lictor_policy_failed_reads_total": _loss("values that a hook could not read, and shows as errors", *_SELECTOR),
+    "lictor_hooks_missed_total": _loss("runs of a hook that could not be looked at", "where", "reason"),
     # Events
     "tetragon_events_total": Metric("counter", "events", ("type", *WORKLOAD_LABELS), True),
     "tetragon_policy_events_total": Metric("counter", "events of policies", ("policy", "hook", *WORKLOAD_LABELS), True),

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import grpc
 import pytest
-from click.testing import CliRunner
+from click.testing import CliRunner, Result
 from serving import Serving
 from test_tracker import exec_record, make_tracker
 
@@ -92,6 +93,56 @@ def test_by_hand(hooked: Hooked) -> None:
     assert hooked.announced[-1] == Announcement("c1", "/machine/web", "web", "nginx")
     done = CliRunner().invoke(cli, [*command, "--annotations", "x"], env=where)
     assert "write KEY=VALUE" in str(done.exception)
+
+
+@pytest.fixture
+def bundle(tmp_path: Path) -> Path:
+    config = {"root": {"path": "rootfs"}, "linux": {"cgroupsPath": f"/kubepods/podu-1/{ID}"}, "annotations": CRI}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    return tmp_path
+
+
+def as_hook(path: Path, state: str, *options: str) -> Result:
+    where = {"LICTOR_SERVER_ADDRESS": f"unix://{path}"}
+    return CliRunner().invoke(cli, ["rthooks", "oci", *options], input=state, env=where)
+
+
+def test_as_an_oci_runtime_tells_it(hooked: Hooked, bundle: Path) -> None:
+    state = json.dumps({"ociVersion": "1.0.2", "id": "c7", "status": "created", "pid": 7, "bundle": str(bundle)})
+    done = as_hook(Path(hooked.serving.path), state)
+    assert (done.exit_code, done.output) == (0, "")
+    cgroup = f"/kubepods/podu-1/{ID}"
+    assert hooked.announced[-1] == Announcement("c7", cgroup, "web", "nginx:1", "web-1", "shop", "u-1")
+
+
+@pytest.mark.parametrize(
+    ("state", "word"),
+    [
+        ("", "no JSON"),
+        ("[]", "no JSON object"),
+        ('{"id": "x"}', "no bundle"),
+        ('{"id": 7, "bundle": "/"}', "no id"),
+        ('{"id": "x", "bundle": "/nowhere"}', "cannot be read"),
+        ('{"id": "a b", "bundle": "BUNDLE"}', "container id"),
+        ('{"id": "x", "bundle": "BUNDLE", "annotations": 7}', "annotations"),
+    ],
+)
+def test_a_hook_that_cannot_tell_says_why_and_lets_the_container_start(
+    hooked: Hooked, bundle: Path, state: str, word: str
+) -> None:
+    path, before = Path(hooked.serving.path), len(hooked.announced)
+    done = as_hook(path, state.replace("BUNDLE", str(bundle)))
+    assert done.exit_code == 0
+    assert word in done.output
+    refused = as_hook(path, state.replace("BUNDLE", str(bundle)), "--fail-closed")
+    assert word in str(refused.exception)
+    assert len(hooked.announced) == before
+
+
+def test_an_agent_that_is_not_there_lets_the_container_start(bundle: Path) -> None:
+    done = as_hook(bundle / "nobody.sock", json.dumps({"id": "x", "bundle": str(bundle)}))
+    assert done.exit_code == 0
+    assert "the container starts without being announced" in done.output
 
 
 def test_a_request_without_an_event(hooked: Hooked) -> None:

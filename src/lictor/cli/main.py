@@ -23,7 +23,7 @@ COMMANDS = {
     "info": ("info", "Show the agent's version, settings, and what the kernel can do."),
     "loglevel": ("loglevel", "Show or change how much the agent logs."),
     "eventlog": ("eventlog", "Show or change how the export file is rotated."),
-    "rthooks": ("rthooks", "Tell the agent what a container runtime's hook would."),
+    "rthooks": ("rthooks", "Tell the agent of a container before its first process runs."),
     "detach": ("detach", "Remove everything of Lictor from the kernel, also after a crash."),
     "debug": ("debug", "Look into a running agent."),
     "bugreport": ("bugreport", "Collect what a maintainer needs into one file."),

@@ -1,4 +1,4 @@
-"""`lictor rthooks create-container`: what a container runtime's hook tells the agent, said by hand."""
+"""`lictor rthooks`: what container runtimes tell the agent; `create-container` says it by hand."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from lictor.cli.lazy import lazy
 from lictor.cli.options import examples
 from lictor.cli.remote import ask_one, remote_options, take_remote
 from lictor.errors import LictorError
@@ -22,17 +23,30 @@ _FIELDS = {
 }
 
 
+COMMANDS = {
+    "create-container": ("rthooks", "Announce a container that is about to be created, by hand."),
+    "oci": ("rthooks_oci", "Be a hook of an OCI runtime."),
+}
+
+
 @click.group(
+    cls=lazy(COMMANDS),
     help=examples(
-        "Tell the agent what a container runtime's hook would.",
+        "Tell the agent of a container before its first process runs.",
         "lictor rthooks create-container --container-id 0a1b2c --cgroup /machine/web --name web",
-    )
+        "lictor rthooks oci --print-config",
+    ),
 )
 def command() -> None:
     pass
 
 
-@command.command("create-container", help="Announce a container that is about to be created.")
+@click.command(
+    help=examples(
+        "Announce a container that is about to be created.",
+        "lictor rthooks create-container --container-id 0a1b2c --cgroup /machine/web --name web",
+    )
+)
 @click.option("--container-id", help="Its id.")
 @click.option("--root-dir", help="Its root directory.")
 @click.option("--cgroup", help="Its cgroup: a path, or slice:prefix:name.")
@@ -43,7 +57,7 @@ def command() -> None:
 @click.option("-n", "--namespace", help="The pod's namespace.")
 @click.option("--annotations", multiple=True, metavar="KEY=VALUE", help="An annotation; may be repeated.")
 @remote_options
-def create_container(annotations: tuple[str, ...], **options: Any) -> None:
+def create_container_command(annotations: tuple[str, ...], **options: Any) -> None:
     from lictor.api.pb.tetragon import tetragon_pb2 as pb
 
     remote = take_remote(options)

@@ -94,6 +94,8 @@ def test_values_that_cannot_be_read(bench: Bench, machine: Machine) -> None:
     assert (row.matches, row.failed_reads) == (len(ADDRESSES) + 1, len(ADDRESSES))
 
 
+# Older kernels do not tell what tracepoints and kprobes missed.
+TELLS = tuple(map(int, os.uname().release.split(".")[:2])) >= (6, 7)
 RARE = """
     kprobes:
     - call: sys_sched_get_priority_max
@@ -142,7 +144,7 @@ def test_runs_that_the_kernel_skips(bench: Bench, machine: Machine) -> None:
         inside = irq_works()
         until = time.monotonic() + DEADLINE_S
         skipped = 0
-        while skipped < 10 and time.monotonic() < until:
+        while skipped < 10 and time.monotonic() < (until if TELLS else 0):
             for _ in range(1000):
                 os.lseek(fd, 1, os.SEEK_SET)
             bench.read()  # a full ring wakes nobody
@@ -152,6 +154,9 @@ def test_runs_that_the_kernel_skips(bench: Bench, machine: Machine) -> None:
         skipped = sum(n for (_, why), n in bench.engine.losses().items() if why.startswith("skipped by the kernel"))
     os.close(fd)
     ran = sum(row.matches for row in rows if row.hook == 1)
+    if not TELLS:
+        assert not skipped
+        return
     assert skipped >= 10
     assert inside <= ran + skipped <= irq_works() - before
 
@@ -183,8 +188,8 @@ def test_returns_that_the_kernel_misses(bench: Bench, machine: Machine) -> None:
         bench.reader.losses()
         subprocess.run([sys.executable, "-S", "-c", SLEEP], check=True)
         found = [one for one in bench.reader.losses() if one.where.startswith("probe kretprobe:")]
-    if tuple(map(int, os.uname().release.split(".")[:2])) < (6, 7):
-        assert not found  # it does not tell
+    if not TELLS:
+        assert not found
         return
     (told,) = found
     assert told.where.endswith("sys_clock_nanosleep (policy row)")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import subprocess
 import sys
@@ -17,12 +18,16 @@ from serving import Serving
 
 from lictor import __version__, log
 from lictor.api.ports import EventLogParams, Ports
+from lictor.cli import explain
 from lictor.cli.bugreport import without_secrets
-from lictor.cli.main import COMMANDS, cli
+from lictor.cli.debug import NO_TABLES
+from lictor.cli.main import ABSENT, COMMANDS, cli
 from lictor.cli.policy import COMMANDS as POLICY_COMMANDS
 from lictor.cli.render import table
 from lictor.errors import LictorError
+from lictor.host.build_options import build_options
 from lictor.policy.plan import Mode
+from lictor.policy.schema import json_schema
 
 LICTOR = str(Path(sys.executable).parent / "lictor")
 POLICY = "kind: TracingPolicy\nmetadata: {name: a}\nspec: {options: [{name: policy-mode, value: enforce}]}\n"
@@ -180,6 +185,58 @@ def test_debug(lictor: Any) -> None:
     assert "/gone" in lictor("debug", "dump", "processcache")
     assert "/gone" not in lictor("debug", "dump", "processcache", "--skip-zero-refcnt")
     assert len(json.loads(lictor("debug", "dump", "processcache", "-o", "json"))["processes"]) == 2
+
+
+def test_version(lictor: Any, tmp_path: Path) -> None:
+    assert json.loads(lictor("version", "-o", "json")) == {"client": __version__, "agent": __version__}
+    assert json.loads(lictor("version", "--client", "-o", "json")) == {"client": __version__}
+    alone = lictor("version", "--server-address", f"unix://{tmp_path}/nothing.sock")
+    assert alone.startswith(f"client  {__version__}\nagent   no agent answers")
+
+
+ELSEWHERE = [((), name) for name in ABSENT] + [(("debug", "dump"), name) for name in NO_TABLES]
+
+
+@pytest.mark.parametrize(("group", "name"), ELSEWHERE)
+def test_commands_that_have_nothing_behind_them_here_say_so(group: tuple[str, ...], name: str) -> None:
+    done = subprocess.run([LICTOR, *group, name, "list"], capture_output=True, text=True, timeout=30, check=False)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+    assert f"there is no `{name}` here: " in done.stderr
+
+
+def test_explain() -> None:
+    def explain(*words: str) -> str:
+        done = CliRunner().invoke(cli, ["explain", *words], catch_exceptions=False)
+        assert done.exit_code == 0
+        return done.output
+
+    assert "spec" in explain()
+    assert explain("tracingpolicy.spec.kprobes.call").startswith("FIELD: tracingpolicy.spec.kprobes.call <string>\n")
+    assert "index" in explain("tgtp.spec.kprobes.args")
+    assert "matchActions <[]MatchAction>" in explain("-R", "spec.lsmhooks")
+    assert "rateLimit" in json.loads(explain("-o", "json", "spec.kprobes.selectors.matchActions"))["fields"]
+    with pytest.raises(LictorError, match=r"has no field calll: did you mean tracingpolicy\.spec\.kprobes\.call\?"):
+        CliRunner().invoke(cli, ["explain", "spec.kprobes.calll"], catch_exceptions=False)
+
+
+def test_every_field_of_a_policy_can_be_explained() -> None:
+    """None leads nowhere, and each says what it means."""
+    whole = json_schema()
+
+    def walk(path: list[str]) -> int:
+        found = explain.find(whole, path)
+        assert found.get("description") or not path, path
+        return 1 + sum(walk([*path, name]) for name, _ in explain._fields(whole, found))
+
+    assert walk([]) > 200
+
+
+def test_how_the_kernel_was_built(tmp_path: Path) -> None:
+    (tmp_path / "config.gz").write_bytes(gzip.compress(b"CONFIG_BPF=y\n# CONFIG_IMA is not set\nCONFIG_FPROBE=m\n"))
+    found = build_options((tmp_path / "none", tmp_path / "config.gz"))
+    assert (found["CONFIG_BPF"], found["CONFIG_IMA"], found["CONFIG_FPROBE"]) == ("y", "n", "m")
+    with pytest.raises(LictorError, match="does not tell how it was built"):
+        build_options((tmp_path / "none",))
 
 
 def test_bugreport(lictor: Any, tmp_path: Path) -> None:

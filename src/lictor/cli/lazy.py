@@ -6,9 +6,13 @@ import importlib
 
 import click
 
+from lictor.errors import LictorError
+
 # name -> (module below lictor.cli, one line of help). The click command is the module's `NAME_command`, with `_` for
 # `-`, or else `command`.
 Commands = dict[str, tuple[str, str]]
+# Commands that people know from elsewhere -> why there are none of them here, and what to do instead.
+Absent = dict[str, tuple[str, str]]
 
 
 class LazyGroup(click.Group):
@@ -16,12 +20,15 @@ class LazyGroup(click.Group):
 
     modules: Commands
     aliases: dict[str, str]
+    absent: Absent
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 (click's signature)
         return list(self.modules)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
         cmd_name = self.aliases.get(cmd_name, cmd_name)
+        if cmd_name in self.absent:
+            raise LictorError(f"there is no `{cmd_name}` here: {self.absent[cmd_name][0]}", self.absent[cmd_name][1])
         if cmd_name not in self.modules:
             return None
         module = importlib.import_module(f"lictor.cli.{self.modules[cmd_name][0]}")
@@ -33,6 +40,6 @@ class LazyGroup(click.Group):
             formatter.write_dl([(name, text) for name, (_, text) in self.modules.items()])
 
 
-def lazy(commands: Commands, aliases: dict[str, str] | None = None) -> type[LazyGroup]:
+def lazy(commands: Commands, aliases: dict[str, str] | None = None, absent: Absent | None = None) -> type[LazyGroup]:
     """A group of these commands, as `cls` of `click.group`. `aliases`: other names that are understood, not shown."""
-    return type("LazyGroup", (LazyGroup,), {"modules": commands, "aliases": aliases or {}})
+    return type("LazyGroup", (LazyGroup,), {"modules": commands, "aliases": aliases or {}, "absent": absent or {}})

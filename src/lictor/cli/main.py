@@ -21,6 +21,8 @@ COMMANDS = {
     "config": ("config", "Show the settings in force and where each comes from."),
     "status": ("status", "Say whether the agent runs, and in what state its policies are."),
     "info": ("info", "Show the agent's version, settings, and what the kernel can do."),
+    "version": ("version", "Show the version of this program, and of the agent."),
+    "explain": ("explain", "Say what a field of a policy means, and what it may be."),
     "loglevel": ("loglevel", "Show or change how much the agent logs."),
     "eventlog": ("eventlog", "Show or change how the export file is rotated."),
     "rthooks": ("rthooks", "Tell the agent of a container before its first process runs."),
@@ -30,10 +32,28 @@ COMMANDS = {
     "completion": ("completion", "Print the completion script of a shell."),
 }
 # Names of the reference's client.
+ABSENT = {
+    "sensors": ("sensors come and go with policies", "`lictor policy list` shows those"),
+    "policyfilter": (
+        "which policies apply is told by bits of each process, not by a map of cgroups",
+        "`lictor policy explain` says whom a policy is for",
+    ),
+    "cgtracker": ("cgroups are not tracked: each process knows its own", "`lictor debug dump processcache` shows them"),
+    "cri": (
+        "containers are known by their cgroups and from hooks of the runtime, which is not asked",
+        "`lictor rthooks oci` is such a hook",
+    ),
+    "policytest": (
+        "it is a test of the reference implementation, and talks to any agent over gRPC",
+        "run that program with our --server-address",
+    ),
+}
+ABSENT["dump"] = ("tables of the agent are below `debug`", "`lictor debug dump processcache`")
+ABSENT["pt"] = ABSENT["policytest"]
 ALIASES = {"getevents": "events", "tracingpolicy": "policy", "tp": "policy", "bugtool": "bugreport"}
 
 
-@click.group(cls=lazy(COMMANDS, ALIASES), context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=lazy(COMMANDS, ALIASES, ABSENT), context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="lictor")
 def cli() -> None:
     """Lictor watches processes, files, network and privileges from inside the kernel."""

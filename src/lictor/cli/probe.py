@@ -9,22 +9,41 @@ import msgspec
 
 from lictor import __version__
 from lictor.cli.options import examples
+from lictor.cli.remote import output_option, show_json
 from lictor.cli.render import BOLD, DIM, GREEN, RED, RESET, YELLOW, wants_color
 from lictor.errors import EXIT_CANNOT_RUN, LictorError
 from lictor.host import features, preflight
+from lictor.host.build_options import build_options
 from lictor.host.features import REQUIRED, Finding, Machine
+
+# How policies can be carried out; of the names of abilities.
+_HOOKS = ("fentry", "fexit", "kprobe.multi", "kprobe", "kretprobe", "tracepoint", "raw_tp", "uprobe")
+_DENIALS = ("lsm", "fmod_ret", "bpf_override_return", "cgroup/connect", "cgroup_skb", "bpf_send_signal")
 
 
 @click.command(
     help=examples(
         "Show what this kernel can do, and what Lictor will use for what.",
         "lictor probe",
-        "lictor probe --json",
+        "lictor probe -o json",
+        "lictor probe config",
     )
 )
-@click.option("--json", "as_json", is_flag=True, help="One JSON object, for programs.")
+@click.argument("what", type=click.Choice(["abilities", "config"]), default="abilities")
+@click.option("--json", "as_json", is_flag=True, help="The same as `-o json`.")
 @click.option("--color", type=click.Choice(["auto", "always", "never"]), default="auto", show_default=True)
-def command(as_json: bool, color: str) -> None:
+@output_option
+def command(what: str, as_json: bool, color: str, output: str) -> None:
+    """`what`: abilities, found by trying; or options that the kernel was built with."""
+    as_json = as_json or output == "json"
+    if what == "config":
+        options = build_options()
+        if as_json:
+            show_json(options)
+        else:
+            for name, value in options.items():
+                click.echo(f"{name:32} {value}")
+        return
     preflight.check()
     facts = features.machine()
     found = features.find(facts)
@@ -76,7 +95,8 @@ def _uses(found: list[Finding]) -> list[tuple[str, str]]:
             "fentry security_bprm_committing_creds: exact" if "fentry" in has else "derived from the new image",
         ),
         ("processes that live already", "/proc"),
-        ("policies", "not executed by this version"),
+        ("hooks of policies", ", ".join(name for name in _HOOKS if name in has) or "none can be had"),
+        ("denials", ", ".join(name for name in _DENIALS if name in has) or "none can be had"),
     ]
 
 

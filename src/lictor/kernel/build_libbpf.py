@@ -75,6 +75,8 @@ ffibuilder.cdef(
     int lictor_run_program(int fd, const __u64 *arguments, __u32 count, __u32 *result);
     int lictor_next_link(__u32 *link, char *name);
     int lictor_detach_link(__u32 link);
+    int lictor_name_of(_Bool map, __u32 id, char *name);
+    int lictor_count_runs(void);
     int lictor_program_instructions(int fd, __u32 *verified, __u64 *run_count, __u64 *run_time_ns,
                                     __u64 *recursion_misses);
     struct bpf_link *lictor_attach_tracepoint_id(const struct bpf_program *prog, __u64 id, __u64 cookie);
@@ -220,6 +222,26 @@ ffibuilder.set_source(
         *result = opts.retval;
         return error;
     }
+
+    /* The name of a program, or of a map, by its id: at most 15 characters. Negative: there is none. */
+    static int lictor_name_of(_Bool map, __u32 id, char *name)
+    {
+        struct bpf_prog_info program = {};
+        struct bpf_map_info of_map = {};
+        __u32 size = map ? sizeof(of_map) : sizeof(program);
+        int fd = map ? bpf_map_get_fd_by_id(id) : bpf_prog_get_fd_by_id(id), err;
+
+        if (fd < 0)
+            return fd;
+        err = bpf_obj_get_info_by_fd(fd, map ? (void *)&of_map : (void *)&program, &size);
+        if (!err)
+            memcpy(name, map ? of_map.name : program.name, 16);
+        close(fd);
+        return err;
+    }
+
+    /* Runs and run times are counted until the descriptor is closed. */
+    static int lictor_count_runs(void) { return bpf_enable_stats(BPF_STATS_RUN_TIME); }
 
     static int lictor_program_instructions(int fd, __u32 *verified, __u64 *run_count, __u64 *run_time_ns,
                                            __u64 *recursion_misses)

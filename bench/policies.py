@@ -1,8 +1,8 @@
 """The part of `make bench` that tells what policies cost; runs in the guest. Prints one JSON object.
 
-    python bench/policies.py POLICY [memory]     POLICY: the file policy whose cost the reference was measured by
+    python bench/policies.py POLICY [memory | many | lookups]     POLICY: the one whose cost the reference was measured by
 
-`memory`: only what the kernel holds, which a machine with any number of CPUs can tell.
+`memory`: only what the kernel holds, which a machine with any number of CPUs can tell. `many`, `lookups`: only that part.
 
 The engine runs in this process, beside a process sensor and without anything that reads the rings: what is measured is
 the CPU time of the workload, in which the hook programs run.
@@ -10,11 +10,13 @@ the CPU time of the workload, in which the hook programs run.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +81,12 @@ def per_round(kind: str, what: Path | str = "") -> float:
     measure.workload(kind, 200, path)
     found = [measure.workload(kind, rounds, path) for _ in range(2)]
     return min(one["cpu_ns"] / one["rounds"] for one in found)
+
+
+def per_call() -> float:
+    """CPU nanoseconds of one more open, read and close: without what the workload's own start costs."""
+    few, many = (measure.workload("file", rounds, PLAIN) for rounds in (FILES, 3 * FILES))
+    return (many["cpu_ns"] - few["cpu_ns"]) / (many["rounds"] - few["rounds"])
 
 
 def charged() -> int:
@@ -161,9 +169,14 @@ def lookups(machine: Machine, engine: PolicyEngine) -> list[dict[str, Any]]:
     return rows
 
 
+def for_nobody(machine: Machine) -> Plan:
+    return compiled(machine, ONE_BINARY.replace("NAME", "one").replace("BINARY", "/usr/bin/nobody"))
+
+
 def many(engine: PolicyEngine, plan: Plan) -> list[dict[str, Any]]:
-    """One policy that applies, among ever more that do not, on one hook."""
-    rows = []
+    """One policy that applies, among ever more that do not, on one hook: a call of it, and an exec beside it."""
+    per_call()
+    rows = [{"policies": 0, "call": per_call(), "exec": per_round("exec"), "load_ns": 0.0}]
     engine.load(named(plan, "applies", str(measure.BUILT / "workload")))
     loaded = 1
     for count in COUNTS:
@@ -173,8 +186,20 @@ def many(engine: PolicyEngine, plan: Plan) -> list[dict[str, Any]]:
             engine.load(named(plan, f"other-{number}", f"/usr/bin/other-{number}"))
         took = time.monotonic_ns() - began
         loaded = count
-        rows.append({"policies": count, "file": per_round("file"), "load_ns": took / len(fresh) if len(fresh) else 0})
+        load = took / len(fresh) if len(fresh) else 0
+        rows.append({"policies": count, "call": per_call(), "exec": per_round("exec"), "load_ns": load})
     return rows
+
+
+@contextlib.contextmanager
+def started() -> Iterator[PolicyEngine]:
+    """An engine beside a process sensor."""
+    sensor = ProcessSensor(Sizes(1 << 20, 4 << 20))
+    sensor.start()
+    engine = open_engine(sensor.object, sensor.hierarchy)
+    yield engine
+    engine.close()
+    sensor.close()
 
 
 def memory(machine: Machine, text: str) -> dict[str, Any]:
@@ -212,7 +237,7 @@ def cost(machine: Machine, text: str) -> dict[str, Any]:
     result["second_load_ns"] = time.monotonic_ns() - began
     for name in (plan.name, "again"):
         engine.unload(plan.namespace, name)
-    one = compiled(machine, ONE_BINARY.replace("NAME", "one").replace("BINARY", "/usr/bin/nobody"))
+    one = for_nobody(machine)
     engine.load(one)
     result["not_applying"] = per_round("file")
     engine.unload("", "one")
@@ -231,9 +256,16 @@ def main() -> None:
     for path in (PLAIN, OTHER):
         path.write_text("hello\n")
     text = Path(sys.argv[1]).read_text()
-    result = memory(machine, text)
-    if sys.argv[2:] != ["memory"]:
-        result |= cost(machine, text)
+    part = "".join(sys.argv[2:])
+    if part in ("many", "lookups"):
+        with started() as engine:
+            result: dict[str, Any] = {
+                part: many(engine, for_nobody(machine)) if part == "many" else lookups(machine, engine)
+            }
+    else:
+        result = memory(machine, text)
+        if part != "memory":
+            result |= cost(machine, text)
     print(json.dumps(result))
 
 

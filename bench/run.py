@@ -102,9 +102,11 @@ def policy_rows(found: dict[str, Any], file: str = "", execs: str = "") -> list[
         ("file policy, per vfork+exec+exit, k-instr", added(policy["exec"], "exec"), "40", execs),
         ("hooked, but not for this process, k-instr", added(found["not_applying"], "file"), "0.4", ""),
     ]
-    for row in found["many"]:
-        name = f"one of {row['policies']:,} policies applies, per open+read+close"
-        rows.append((name, added(row["file"], "file"), "", ""))
+    none, *counts = found["many"]
+    for kind, what in (("call", "open+read+close"), ("exec", "vfork+exec+exit")):
+        for row in counts:
+            name = f"one of {row['policies']:,} policies applies, per {what}, k-instr"
+            rows.append((name, f"{(row[kind] - none[kind]) / 1000:.2f}", "", ""))
     for row in found["lookups"]:
         for which, is_one in (("member", "one"), ("other", "not one")):
             name = f"{row['what']}, {row['members']:,} members, of a value that is {is_one}"

@@ -25,6 +25,8 @@ SYMBOLS = pack(
         Symbol("security_file_open", "t"),
         Symbol("notify_die", "k"),
         Symbol("__x64_sys_openat", "te"),
+        Symbol("ns_to_timespec64", "t"),
+        Symbol("seq_printf", "t"),
         Symbol("static_twice", "td", "xfs"),
     ]
 )
@@ -104,6 +106,19 @@ def test_functions(facts: HostFacts) -> None:
     assert twice.prototype is None
     assert facts.function("vfs_wirte") is None
     assert facts.near_functions("vfs_wirte") == ["vfs_write"]
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("ns_to_timespec64", "it returns `struct timespec64`, a struct"),
+        ("seq_printf", "its number of arguments is not fixed"),
+    ],
+)
+def test_functions_without_a_trampoline(facts: HostFacts, name: str, reason: str) -> None:
+    found = facts.function(name)
+    assert found is not None
+    assert (found.kprobe, found.fentry) == ("", reason)
 
 
 def test_abilities_that_were_not_tried(facts: HostFacts) -> None:
@@ -289,7 +304,7 @@ def test_every_symbol_is_found_and_no_other(names: set[str], other: str) -> None
 
 def test_symbol_tables() -> None:
     table = SymbolTable(SYMBOLS)
-    assert len(table) == 5
+    assert len(table) == 7
     assert "vfs_write" in table
     assert table.find("static_twice") == Symbol("static_twice", "td", "xfs")
     assert table.find("x") is None

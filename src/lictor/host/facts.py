@@ -59,7 +59,7 @@ class Parameter:
 
 @dataclass(frozen=True, slots=True)
 class Prototype:
-    """What a function takes and returns. A variadic one ends with a parameter `...`."""
+    """What a function takes and returns. A variadic one ends with a `void` parameter."""
 
     parameters: tuple[Parameter, ...]
     returns: Parameter
@@ -299,12 +299,23 @@ class HostFacts(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         return "its errors may not be injected (ALLOW_ERROR_INJECTION)"
 
     def _no_trampoline(self, symbol: Symbol, prototype: Prototype | None) -> str:
-        return self._not_traced(symbol) or ("" if prototype else "BTF has no prototype of it")
+        return self._not_traced(symbol) or _unsuited(prototype)
 
 
 def _parameter(blob: Btf, name: str, type_id: int) -> Parameter:
     kind = CType(blob, type_id)
     return Parameter(name, kind.text, kind)
+
+
+def _unsuited(prototype: Prototype | None) -> str:
+    """Why the kernel makes no trampoline for such a function (btf_distill_func_proto)."""
+    if prototype is None:
+        return "BTF has no prototype of it"
+    if prototype.returns.type is not None and prototype.returns.type.is_struct:
+        return f"it returns `{prototype.returns.text}`, a struct"
+    if any(one.text == "void" for one in prototype.parameters):
+        return "its number of arguments is not fixed"
+    return ""
 
 
 def _barred(symbol: Symbol) -> str:

@@ -1,8 +1,8 @@
 """The part of `make bench` that tells what policies cost; runs in the guest. Prints one JSON object.
 
-    python bench/policies.py POLICY [memory | many | lookups]     POLICY: the one whose cost the reference was measured by
+    python bench/policies.py POLICY [PART]     POLICY: the file policy whose cost the reference was measured by
 
-`memory`: only what the kernel holds, which a machine with any number of CPUs can tell. `many`, `lookups`: only that part.
+PART: only what the kernel holds (`memory`: a machine with any number of CPUs can tell), `many` policies, or `lookups`.
 
 The engine runs in this process, beside a process sensor and without anything that reads the rings: what is measured is
 the CPU time of the workload, in which the hook programs run.

@@ -187,6 +187,7 @@ static long finish_match(u32 n, u32 *slot)
 	struct selector *sel;
 	struct rule_group *g;
 	u32 place;
+	u64 began;
 
 	if (!s)
 		return 1;
@@ -200,6 +201,7 @@ static long finish_match(u32 n, u32 *slot)
 		count_unjoined(s, match->policy, 1);
 		return 0;
 	}
+	began = begin_time(s);
 	place = match->selector;
 	s->withheld = match->flags & ~MATCH_UNDECIDED;
 	if (match->flags & MATCH_UNDECIDED)
@@ -207,6 +209,7 @@ static long finish_match(u32 n, u32 *slot)
 	sel = place < GROUP_SELECTORS ? selectors_at(g->first + place) : NULL;
 	if (sel && filters_hold(*slot, sel->first_filter + sel->filters, sel->return_filters) == DECISION_YES)
 		act(*slot, match->group, place);
+	count_time(g, began);
 	return 0;
 }
 
@@ -250,6 +253,7 @@ static __always_inline void run_return(u32 id, u64 frame, u64 result)
 	s->now = 0;
 	s->undecided = 0;
 	s->read_again = 0;
+	draw_timed(s);
 	if (restore_call(slot)) {
 		look_up_scope(slot, s, hook->scoped);
 		forget_failed(s, hook);

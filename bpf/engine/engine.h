@@ -3,15 +3,21 @@
 #ifndef LICTOR_ENGINE_H
 #define LICTOR_ENGINE_H
 
+#include "engine/applies.h"
 #include "engine/calls.h"
 
-/* Begins a run at entry; the caller puts the arguments into the slot next. NULL: no slot, which is counted. */
-static __always_inline struct scratch *begin_run(u32 slot, u32 id)
+/*
+ * Begins a run at entry in a slot of its own; the caller puts the arguments into it next. NULL: there is none, which is
+ * counted.
+ */
+static __always_inline struct scratch *begin_run(u32 *slot, u32 id)
 {
-	struct scratch *s = scratch_at(slot);
 	struct hook_state *hook;
+	struct scratch *s;
 
-	if (slot != NO_SLOT && s) {
+	*slot = claim_slot();
+	s = scratch_at(*slot);
+	if (*slot != NO_SLOT && s) {
 		s->hook = id;
 		s->phase = RUN_ENTRY;
 		s->used = 0;
@@ -28,6 +34,7 @@ static __always_inline struct scratch *begin_run(u32 slot, u32 id)
 		s->withheld = 0;
 		s->matched = 0;
 		s->nobody = 0;
+		draw_timed(s);
 		return s;
 	}
 	hook = hooks_at(id);

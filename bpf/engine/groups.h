@@ -189,12 +189,14 @@ static __always_inline u32 run_group(u32 slot, struct scratch *s, u32 id)
 	struct rule_group *g = groups_at(id);
 	struct policy_state *p;
 	u32 place;
+	u64 began;
 
 	if (!g || g->hook != s->hook)
 		return 0;
 	p = policies_at(g->policy);
 	if (!p || p->instance != g->instance)
 		return g->next;
+	began = begin_time(s);
 	s->failed = 0;
 	place = try_group(slot, id, 0);
 	if (s->failed)
@@ -203,6 +205,7 @@ static __always_inline u32 run_group(u32 slot, struct scratch *s, u32 id)
 		keep_match(s, g, id, place & PLACE_NONE, MATCH_UNDECIDED);
 	else if (place != PLACE_NONE)
 		act(slot, id, place);
+	count_time(g, began);
 	return g->next;
 }
 

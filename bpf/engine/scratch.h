@@ -60,7 +60,9 @@ struct scratch {
 	u32 decider;    /* its group */
 	u32 withheld;   /* flags of the match at hand */
 	u32 matched;
-	u32 nobody;                             /* the current process did not do it */
+	u32 nobody; /* the current process did not do it */
+	u64 dice;
+	u64 timed;                              /* whether this run's groups are */
 	struct match_value match[KEPT_MATCHES]; /* of this run, to be told at its end */
 	u32 match_flags[KEPT_MATCHES];
 	struct kept_call kept;
@@ -75,6 +77,27 @@ static __always_inline u64 now_of(struct scratch *s)
 	if (!s->now)
 		s->now = bpf_ktime_get_boot_ns();
 	return s->now;
+}
+
+/*
+ * Draws whether a run is timed: one of TIMED_RUNS, by chance, so that no pattern of calls is timed more than another.
+ * Knuth's generator for MMIX; each slot has its own.
+ */
+static __always_inline void draw_timed(struct scratch *s)
+{
+	s->dice = s->dice * 6364136223846793005ULL + 1442695040888963407ULL;
+	s->timed = (s->dice >> 32) % TIMED_RUNS == 0;
+}
+
+static __always_inline u64 begin_time(struct scratch *s)
+{
+	return s->timed ? bpf_ktime_get_ns() : 0;
+}
+
+static __always_inline void count_time(struct rule_group *g, u64 began)
+{
+	if (began)
+		__sync_fetch_and_add(&g->timed, bpf_ktime_get_ns() - began);
 }
 
 enum run_phase { RUN_ENTRY = 0, RUN_RETURN = 1 };

@@ -35,40 +35,20 @@ static __always_inline void put_socket(struct scratch *s, struct bpf_sock *sk)
 	s->args[0] = (u64)BPF_CORE_READ(sock_of(s, sk), sk_socket);
 }
 
-static __always_inline int run_address4(struct bpf_sock_addr *ctx)
+static __always_inline void put_address4(struct scratch *s, struct bpf_sock_addr *ctx)
 {
-	struct socket_address4 *address;
-	struct scratch *s;
-	u32 slot;
+	struct socket_address4 *address = (struct socket_address4 *)s->address;
 
-	if (!hook_applies(hook_id))
-		return ALLOW;
-	s = begin(&slot);
-	if (!s)
-		return verdict_of(without_slot(hook_id));
-	put_socket(s, ctx->sk);
-	address = (struct socket_address4 *)s->address;
 	address->family = AF_INET;
 	address->port = ctx->user_port;
 	address->address = ctx->user_ip4;
-	s->args[1] = (u64)address;
 	s->args[2] = 16;
-	return verdict_of(run_entry(slot, s));
 }
 
-static __always_inline int run_address6(struct bpf_sock_addr *ctx)
+static __always_inline void put_address6(struct scratch *s, struct bpf_sock_addr *ctx)
 {
-	struct socket_address6 *address;
-	struct scratch *s;
-	u32 slot;
+	struct socket_address6 *address = (struct socket_address6 *)s->address;
 
-	if (!hook_applies(hook_id))
-		return ALLOW;
-	s = begin(&slot);
-	if (!s)
-		return verdict_of(without_slot(hook_id));
-	put_socket(s, ctx->sk);
-	address = (struct socket_address6 *)s->address;
 	address->family = AF_INET6;
 	address->port = ctx->user_port;
 	address->flow = 0;
@@ -76,45 +56,63 @@ static __always_inline int run_address6(struct bpf_sock_addr *ctx)
 	address->address[1] = ctx->user_ip6[1];
 	address->address[2] = ctx->user_ip6[2];
 	address->address[3] = ctx->user_ip6[3];
-	s->args[1] = (u64)address;
 	s->args[2] = 28;
+}
+
+/* A socket and an address. Each program may look at the members of its own family only. */
+static __always_inline int run_address(struct bpf_sock_addr *ctx, int family)
+{
+	struct scratch *s;
+	u32 slot;
+
+	if (!hook_applies(hook_id))
+		return ALLOW;
+	s = begin_run(&slot, hook_id);
+	if (!s)
+		return verdict_of(without_slot(hook_id));
+	put_socket(s, ctx->sk);
+	s->args[1] = (u64)s->address;
+	if (family == AF_INET)
+		put_address4(s, ctx);
+	else
+		put_address6(s, ctx);
 	return verdict_of(run_entry(slot, s));
 }
 
 SEC("cgroup/connect4")
 int hook_connect4(struct bpf_sock_addr *ctx)
 {
-	return run_address4(ctx);
+	return run_address(ctx, AF_INET);
 }
 
 SEC("cgroup/connect6")
 int hook_connect6(struct bpf_sock_addr *ctx)
 {
-	return run_address6(ctx);
+	return run_address(ctx, AF_INET6);
 }
 
 SEC("cgroup/sendmsg4")
 int hook_sendmsg4(struct bpf_sock_addr *ctx)
 {
-	return run_address4(ctx);
+	return run_address(ctx, AF_INET);
 }
 
 SEC("cgroup/sendmsg6")
 int hook_sendmsg6(struct bpf_sock_addr *ctx)
 {
-	return run_address6(ctx);
+	return run_address(ctx, AF_INET6);
 }
 
 SEC("cgroup/bind4")
 int hook_bind4(struct bpf_sock_addr *ctx)
 {
-	return run_address4(ctx);
+	return run_address(ctx, AF_INET);
 }
 
 SEC("cgroup/bind6")
 int hook_bind6(struct bpf_sock_addr *ctx)
 {
-	return run_address6(ctx);
+	return run_address(ctx, AF_INET6);
 }
 
 SEC("cgroup/sock_create")
@@ -125,7 +123,7 @@ int hook_sock_create(struct bpf_sock *ctx)
 
 	if (!hook_applies(hook_id))
 		return ALLOW;
-	s = begin(&slot);
+	s = begin_run(&slot, hook_id);
 	if (!s)
 		return verdict_of(without_slot(hook_id));
 	s->args[0] = ctx->family;

@@ -38,10 +38,4 @@ static __always_inline struct sock *sock_of(struct scratch *s, struct bpf_sock *
 	return (struct sock *)*(volatile u64 *)&s->args[0];
 }
 
-static __always_inline struct scratch *begin(u32 *slot)
-{
-	*slot = claim_slot();
-	return begin_run(*slot, hook_id);
-}
-
 #endif

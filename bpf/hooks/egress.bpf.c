@@ -13,6 +13,7 @@
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
+#define ETHERTYPE_IPV6 0xdd86 /* in network byte order */
 #define IP_TCP 6
 #define IP_ICMP 1
 #define IP_ICMPV6 58
@@ -21,7 +22,9 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
 struct __sk_buff {
 	u32 len;
-	u32 between[34];
+	u32 before[3];
+	u32 protocol;
+	u32 between[30];
 	u32 data_meta;
 	u64 flow_keys;
 	u64 tstamp;
@@ -29,6 +32,23 @@ struct __sk_buff {
 	u32 gso_segs;
 	struct bpf_sock *sk __attribute__((aligned(8)));
 };
+
+/* By the kernel's word: the first byte of a raw socket's packet may be the process's own. */
+static __always_inline bool is_ipv6(struct __sk_buff *skb)
+{
+	return skb->protocol == ETHERTYPE_IPV6;
+}
+
+/* The socket that a packet is from, if its members can be looked at. */
+static __always_inline struct bpf_sock *sender_of(struct __sk_buff *skb)
+{
+	return skb->sk ? bpf_sk_fullsock(skb->sk) : NULL;
+}
+
+static __always_inline int verdict_of(s32 verdict)
+{
+	return verdict ? DENY : ALLOW;
+}
 
 /*
  * Whether the current process is a bystander. TCP, and what queues as it does, sends for a process while that holds the
@@ -51,9 +71,9 @@ static __always_inline bool has_data(struct __sk_buff *skb, struct bpf_sock *sk)
 		return true;
 	if (bpf_skb_load_bytes(skb, 0, &first, 1))
 		return true;
-	if (first >> 4 == 6 && bpf_skb_load_bytes(skb, 6, &next, 1))
+	if (is_ipv6(skb) && bpf_skb_load_bytes(skb, 6, &next, 1))
 		return true;
-	at = first >> 4 == 6 ? 40 : (first & 15) * 4;
+	at = is_ipv6(skb) ? 40 : (first & 15) * 4;
 	/* Behind other headers TCP's is not looked for. */
 	if (next != IP_TCP || bpf_skb_load_bytes(skb, at + 12, &offset, 1))
 		return true;
@@ -75,21 +95,18 @@ static __always_inline void put_socket(struct scratch *s, struct bpf_sock *sk)
 SEC("cgroup_skb/egress")
 int hook_egress(struct __sk_buff *skb)
 {
-	struct bpf_sock *sk = skb->sk;
+	struct bpf_sock *sk = sender_of(skb);
 	struct scratch *s;
 	u32 slot;
 
-	if (!sk)
-		return ALLOW;
-	sk = bpf_sk_fullsock(sk);
 	if (!sk || !hook_applies(hook_id) || !has_data(skb, sk))
 		return ALLOW;
-	s = begin(&slot);
+	s = begin_run(&slot, hook_id);
 	if (!s)
-		return without_slot(hook_id) ? DENY : ALLOW;
+		return verdict_of(without_slot(hook_id));
 	s->nobody = is_later(s, sk);
 	put_socket(s, sk);
-	return run_entry(slot, s) ? DENY : ALLOW;
+	return verdict_of(run_entry(slot, s));
 }
 
 /* No other program sees where these send. */
@@ -110,14 +127,11 @@ static __always_inline bool put_name(struct scratch *s, struct __sk_buff *skb)
 	struct socket_address4 *v4 = (struct socket_address4 *)s->address;
 	struct socket_address6 *v6 = (struct socket_address6 *)s->address;
 	u32 address[4] = {};
-	u8 first = 0;
 
-	if (bpf_skb_load_bytes(skb, 0, &first, 1))
-		return false;
-	if (first >> 4 == 6 ? bpf_skb_load_bytes(skb, 24, address, 16) : bpf_skb_load_bytes(skb, 16, address, 4))
+	if (is_ipv6(skb) ? bpf_skb_load_bytes(skb, 24, address, 16) : bpf_skb_load_bytes(skb, 16, address, 4))
 		return false;
 	__builtin_memset(s->address, 0, sizeof(s->address));
-	if (first >> 4 == 6) {
+	if (is_ipv6(skb)) {
 		v6->family = AF_INET6;
 		__builtin_memcpy(v6->address, address, 16);
 	} else {
@@ -126,28 +140,25 @@ static __always_inline bool put_name(struct scratch *s, struct __sk_buff *skb)
 	}
 	s->args[0] = 0;
 	s->args[1] = (u64)s->address;
-	s->args[2] = first >> 4 == 6 ? 28 : 16;
+	s->args[2] = is_ipv6(skb) ? 28 : 16;
 	return true;
 }
 
 SEC("cgroup_skb/egress")
 int hook_egress_raw(struct __sk_buff *skb)
 {
-	struct bpf_sock *sk = skb->sk;
+	struct bpf_sock *sk = sender_of(skb);
 	struct scratch *s;
 	u32 slot;
 
-	if (!sk)
-		return ALLOW;
-	sk = bpf_sk_fullsock(sk);
 	if (!sk || !is_unseen(sk) || !hook_applies(hook_id))
 		return ALLOW;
-	s = begin(&slot);
+	s = begin_run(&slot, hook_id);
 	if (!s)
-		return without_slot(hook_id) ? DENY : ALLOW;
+		return verdict_of(without_slot(hook_id));
 	if (is_of_kernel(s, sk) || !put_name(s, skb)) {
 		release_slot(s);
 		return ALLOW;
 	}
-	return run_entry(slot, s) ? DENY : ALLOW;
+	return verdict_of(run_entry(slot, s));
 }

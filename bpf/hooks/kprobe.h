@@ -18,8 +18,7 @@ static __always_inline s32 run_kprobe(struct pt_regs *ctx)
 
 	if (!hook_applies(hook))
 		return 0;
-	slot = claim_slot();
-	s = begin_run(slot, hook);
+	s = begin_run(&slot, hook);
 	if (!s)
 		return without_slot(hook);
 	state = hooks_at(hook);

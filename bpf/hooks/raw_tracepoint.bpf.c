@@ -18,8 +18,7 @@ int hook_raw_tracepoint(u64 *ctx)
 
 	if (!hook_applies(hook))
 		return 0;
-	slot = claim_slot();
-	s = begin_run(slot, hook);
+	s = begin_run(&slot, hook);
 	if (!s)
 		return 0;
 	/* As memory: a program that looks at more arguments than its tracepoint has is refused. No plan reads those. */

@@ -31,8 +31,7 @@ int hook_sys_enter(u64 *ctx)
 
 	if (!hook || !hook_applies(hook))
 		return 0;
-	slot = claim_slot();
-	s = begin_run(slot, hook);
+	s = begin_run(&slot, hook);
 	if (!s)
 		return 0;
 	read_call_arguments(s->args, regs, s->data);

@@ -13,8 +13,7 @@ int hook_tracepoint(void *ctx)
 
 	if (!hook_applies(hook))
 		return 0;
-	slot = claim_slot();
-	s = begin_run(slot, hook);
+	s = begin_run(&slot, hook);
 	if (!s)
 		return 0;
 	s->args[0] = (u64)ctx;

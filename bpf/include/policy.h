@@ -98,6 +98,8 @@ enum group_flag {
 	GROUP_RETURN = 1, /* its event leaves when the function returns */
 };
 
+#define TIMED_RUNS 32 /* one of so many; a power of two */
+
 struct rule_group {
 	u32 next; /* group under the same bit of the same hook */
 	u32 policy;
@@ -108,6 +110,7 @@ struct rule_group {
 	u16 flags;
 	u32 wanted;        /* slots that its record shows, read at entry */
 	u32 wanted_return; /* and at return */
+	u64 timed;         /* nanoseconds that it took, in the runs that were timed (draw_timed) */
 };
 
 enum action_bits {
@@ -396,14 +399,16 @@ struct policy_state {
 
 enum policy_mode { MODE_ENFORCE = 0, MODE_MONITOR, MODE_MONITOR_ONLY };
 
+#define LONGEST_STRING 4096 /* in a set */
+
 /* A set of strings looked up by the hash of their beginnings, or ends, of each length that occurs. */
 struct operand_set {
 	u32 kind;
 	u32 first; /* in lengths, or ranges */
 	u32 count;
 	u32 least; /* bytes of the shortest */
-	/* Sub-strings: which bytes one begins with. Prefixes and postfixes: which hashes (first_hash) the bytes have
-	 * that one begins or ends with, as many as the shortest has and at most 8. */
+	/* Sub-strings: which bytes one begins with. Others: which hashes (first_hash) the bytes have that one ends
+	 * with, or begins if it is a prefix, as many as the shortest has and at most 8. */
 	u64 starts[4];
 };
 

@@ -127,12 +127,12 @@ static __always_inline bool compare_string(u32 slot, struct scratch *s, struct f
 
 	switch (f->op) {
 	case OP_STRING:
-		if (look_up_string(slot, f->set, at, len) & STRING_IS_MEMBER)
+		if (look_up_whole(slot, f->set, at, len))
 			return true;
 		/* What was deleted goes by its old name too: a rule on that is not escaped by deleting the file. */
 		if (!(field->flags & FIELD_DELETED) || len < DELETED_LEN)
 			return false;
-		return look_up_string(slot, f->set, at, len - DELETED_LEN) & STRING_IS_MEMBER;
+		return look_up_whole(slot, f->set, at, len - DELETED_LEN);
 	case OP_PREFIX:
 		return look_up_part(slot, f->set, at, len, 0);
 	case OP_POSTFIX:

@@ -15,7 +15,6 @@
 
 #define HASH_FIRST 0x9e3779b97f4a7c15ULL
 #define HASH_SECOND 0xd6e8feb86659fd93ULL
-#define LONGEST_STRING 4096
 #define LENGTH_STEPS 13
 
 static __always_inline void hash_word(u64 *low, u64 *high, u64 word)
@@ -129,22 +128,32 @@ static __always_inline u32 first_hash(u64 word, u32 count)
 }
 
 /*
- * find_part for prefixes and postfixes. Most texts have no member at all, and most of those show it by their first or
- * last bytes: looked at before anything is hashed. The text is followed by room to read a word from anywhere in it.
+ * Whether a text may have a member as its beginning or its end, by its first or last bytes. Most have none, and most of
+ * those show it there: looked at before anything is hashed. There is room behind a text to read a word anywhere in it.
  */
-__noinline u32 look_up_part(u32 slot, u32 set, u32 at, u32 len, u32 at_end)
+static __always_inline bool may_have_part(u32 slot, u32 set, u32 at, u32 len, u32 at_end)
 {
 	struct operand_set *info = sets_at(set);
 	struct scratch *s = scratch_at(slot);
 	u32 count, hash;
 
 	if (!info || !s || len < info->least)
-		return 0;
+		return false;
 	count = info->least < 8 ? info->least : 8;
 	hash = first_hash(*(u64 *)&s->data[masked(at_end ? at + len - count : at, 2 * DATA_ROOM)], count);
-	if (!(info->starts[hash / 64 & 3] >> hash % 64 & 1))
-		return 0;
-	return find_part(slot, set, at, len, at_end);
+	return info->starts[hash / 64 & 3] >> hash % 64 & 1;
+}
+
+/* Whether a member of the set is a beginning of the text, or its end. */
+__noinline u32 look_up_part(u32 slot, u32 set, u32 at, u32 len, u32 at_end)
+{
+	return may_have_part(slot, set, at, len, at_end) && find_part(slot, set, at, len, at_end);
+}
+
+/* Whether the text is a member of the set. */
+__noinline u32 look_up_whole(u32 slot, u32 set, u32 at, u32 len)
+{
+	return may_have_part(slot, set, at, len, 1) && look_up_string(slot, set, at, len) & STRING_IS_MEMBER;
 }
 
 #endif

@@ -139,7 +139,7 @@ def starts_of(kind: SetKind, texts: list[bytes], least: int) -> int:
     count = min(least, _WORD)
     found = 0
     for text in texts:
-        if kind in (SetKind.PREFIXES, SetKind.POSTFIXES):
+        if kind in (SetKind.STRINGS, SetKind.PREFIXES, SetKind.POSTFIXES):
             word = text[:count] if kind is SetKind.PREFIXES else text[len(text) - count :]
             found |= 1 << ((int.from_bytes(word, "little") * _HASH & _MASK) >> 56)
         elif text:

@@ -31,8 +31,7 @@ static __always_inline struct scratch *begin_test(u32 *slot, u64 *ctx)
 {
 	struct scratch *s;
 
-	*slot = claim_slot();
-	s = begin_run(*slot, HOOK);
+	s = begin_run(slot, HOOK);
 	if (!s)
 		return NULL;
 	s->phase = ctx[1];

@@ -23,6 +23,7 @@ _MAPPED = f"::ffff:{FORBIDDEN}"
 _FORBIDDEN_PORT = 4444
 _NEWNET = 0x40000000
 _FASTOPEN = 0x20000000
+_IPV4 = 0x0800  # of Ethernet
 _SOON_MS = 500  # until what was sent over loopback must be there
 _LATE_MS = 20
 _MADE_MS = 10000  # until a connection that was made is told of, on busy CPUs
@@ -311,6 +312,25 @@ def pinged(ground: Ground) -> Strike:
     return strike
 
 
+def raw_packet_of_another_version(ground: Ground) -> Strike:
+    """A raw socket's own header says version 6, so that other bytes are where an address would be. No kernel takes such
+    a packet, but it leaves, and whoever listens on the wire has it."""
+    del ground
+    wire = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(_IPV4))
+    wire.bind(("lo", _IPV4))
+    wire.setblocking(False)
+    raw = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW)
+
+    def strike() -> bool:
+        mark = os.urandom(8)
+        address = socket.inet_aton(FORBIDDEN)
+        head = struct.pack(">BBHHHBBH4s4s", 0x65, 0, 0, 1, 0, 64, socket.IPPROTO_UDP, 0, address, address)
+        sent = not refused(lambda: raw.sendto(head + bytes(20) + mark, (FORBIDDEN, 0)))
+        return _received(wire, mark, sent)
+
+    return strike
+
+
 def frame(target: Address, mark: bytes) -> bytes:
     segment = _udp_packet(target, mark)
     head = struct.pack(
@@ -363,6 +383,7 @@ ATTACKS = (
     Attack("sendto to a mapped address", "network/deny-sendto", sent_mapped, host=True),
     Attack("sendto without a family", "network/deny-sendto", sent_without_family, host=True),
     Attack("sendto by a raw socket made before", "network/deny-sendto", raw_socket_made_before, host=True),
+    Attack("raw packet of another version", "network/deny-sendto", raw_packet_of_another_version, host=True),
     Attack("echo request", "network/deny-sendto", pinged, host=True),
     Attack("send over a connection made before", _SEND, sent_over_a_connection, SINCE_6_5, host=True),
     Attack("send by a socket connected before", _SEND, sent_by_a_connected_socket, SINCE_6_5, host=True),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import struct
@@ -159,6 +160,52 @@ def test_runs_that_the_kernel_skips(bench: Bench, machine: Machine) -> None:
         return
     assert skipped >= 10
     assert inside <= ran + skipped <= irq_works() - before
+
+
+def test_values_that_conditions_cannot_read(bench: Bench, machine: Machine) -> None:
+    spec = """
+        kprobes:
+        - call: sys_write
+          args: [{index: 1, type: char_buf, sizeArgIndex: 3}]
+          selectors:
+          - matchPIDs: [{operator: In, values: [SELF]}]
+            matchArgs: [{index: 1, operator: Prefix, values: [readable]}]
+        """
+    fd = os.open("/dev/null", os.O_WRONLY)
+    with bench.policy(compiled(spec.replace("SELF", str(os.getpid())), machine)):
+        before = bench.engine.counts("", "row").failed_reads
+        for address in ADDRESSES:
+            LIBC.syscall(ctypes.c_long(SYS_WRITE), fd, ctypes.c_ulong(address), ctypes.c_long(64))
+        os.write(fd, b"readable")
+        row, failed = counted(bench), bench.engine.counts("", "row").failed_reads - before
+    os.close(fd)
+    assert (row.matches, row.failed_reads, failed) == (1, 0, len(ADDRESSES))
+
+
+def test_time(bench: Bench, machine: Machine) -> None:
+    """What runs takes time, by chance in some of so many runs; what is for others takes none."""
+    spec = """
+        kprobes:
+        - call: sys_lseek
+          args: [{index: 1, type: int64}]
+          selectors:
+          - matchPIDs: [{operator: In, values: [SELF]}]
+            matchArgs: [{index: 1, operator: Equal, values: ["4242"]}]
+        """
+    mine = spec.replace("SELF", str(os.getpid()))
+    names = {"posts": mine, "looks": mine.replace("4242", "4243"), "others": spec.replace("SELF", str(2**22))}
+    fd = os.open("/dev/null", os.O_RDONLY)
+    with contextlib.ExitStack() as stack:
+        for name, one in names.items():
+            stack.enter_context(bench.policy(compiled(one, machine, name)))
+        for _ in range(5000):
+            os.lseek(fd, 4242, os.SEEK_SET)
+        took = {name: bench.engine.statistics("", name)[0].hook_ns for name in names}
+    os.close(fd)
+    bench.read()
+    assert took["looks"] > 0
+    assert took["posts"] > 0
+    assert took["others"] == 0
 
 
 SLEEPERS = 60

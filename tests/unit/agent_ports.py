@@ -33,9 +33,10 @@ STATUS = PolicyStatus(
     kernel_memory=4096,
     hooks=(HookStatus("kprobes", 1, HookState.CALL_NOT_FOUND, "kprobe:x"),),
     selectors=(
-        SelectorCounters("kprobe:x", 0, 0, "first", ActionCounters(post=1, monitor_signal=2)),
+        SelectorCounters("kprobe:x", 0, 0, "first", ActionCounters(post=1, monitor_signal=2), 3, 4, 5, 9, 1_500_000),
         SelectorCounters("kprobe:x", 0, 1, "", ActionCounters(post=10)),
     ),
+    failed_reads=6,
 )
 
 

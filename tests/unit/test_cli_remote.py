@@ -140,9 +140,11 @@ def test_list(lictor: Any) -> None:
 
 def test_stats(lictor: Any) -> None:
     lines = lictor("policy", "stats").splitlines()
-    assert lines[1].split() == ["a", "kprobe:x", "0.0", "first", "1", "0", "0", "2"]
+    assert lines[1].split() == ["a", "kprobe:x", "0.0", "first", *map(str, (9, 1, 0, 3, 4, 5, 0, 2)), "0.001500", "s"]
+    assert lines[3:] == ["a: 6 values that conditions asked for could not be read"]
     rows = json.loads(lictor("policy", "stats", "a", "-o", "json"))
     assert [row["counters"]["post"] for row in rows] == [1, 10]
+    assert [(row["matches"], row["hook_ns"]) for row in rows] == [(9, 1_500_000), (0, 0)]
     assert json.loads(lictor("policy", "stats", "other", "-o", "json")) == []
 
 

@@ -44,10 +44,17 @@ class Row:
     selector: int
     matches: int
     posts: int
+    limited: int
+    dropped: int
     monitored: int
-    limited: int = 0
-    dropped: int = 0
-    failed_reads: int = 0
+    failed_reads: int
+    hook_ns: int
+
+
+@dataclass
+class Totals:
+    failed_reads: int
+    unjoined: int
 
 
 class Kernel:
@@ -89,7 +96,14 @@ class Kernel:
         return EnforcementState(self.plans[namespace, name].mode, self.suspended, 0, 0, 0, self.until)
 
     def statistics(self, namespace: str, name: str) -> Sequence[Row]:
-        return [Row(0, place, 5, 3, 2) for place in range(len(self.plans[namespace, name].hooks[0].rules))]
+        return [
+            Row(0, place, 5, 3, 6, 7, 2, 8, 9_000_000)
+            for place in range(len(self.plans[namespace, name].hooks[0].rules))
+        ]
+
+    def counts(self, namespace: str, name: str) -> Totals:
+        assert (namespace, name) in self.plans
+        return Totals(10, 11)
 
     def memory(self, namespace: str, name: str) -> int:
         return 1000 * len(self.plans[namespace, name].hooks)
@@ -295,7 +309,11 @@ def test_metrics(manager: Manager) -> None:
     assert found["loaded", ("enabled",)] == found["loaded", ("load_error",)] == 1
     assert found["loaded", ("disabled",)] == 0
     assert found["kernel_memory_bytes", ("kill", "")] > 0
-    assert found["selector_actions_total", ("monitor_signal", "kprobe:tcp_connect", "0", "kill", "", "0", "one")] == 2
+    where = ("kprobe:tcp_connect", "0", "kill", "", "0", "one")
+    assert found["selector_actions_total", ("monitor_signal", *where)] == 2
+    names = ("events_limited", "events_lost", "failed_reads")
+    assert [found[f"lictor_policy_{name}_total", where] for name in names] == [6, 7, 8]
+    assert found["lictor_policy_hook_seconds_total", where[:4]] == 0.009
 
 
 def test_hooks_that_are_missing(manager: Manager) -> None:

@@ -37,7 +37,7 @@ class PolicyMethods:
         }
 
     async def _add(self, request: pb.AddTracingPolicyRequest) -> pb.AddTracingPolicyResponse:
-        change = self._manager.replace if ours.of(request) else self._manager.add
+        change = self._manager.replace if ours.of(request)[0] else self._manager.add
         await change(request.yaml.encode(), request.domain or GRPC_DOMAIN)
         return pb.AddTracingPolicyResponse()
 
@@ -56,7 +56,7 @@ class PolicyMethods:
             if mode not in (Mode.ENFORCE, Mode.MONITOR):
                 raise LictorError("this mode cannot be set", "set enforce or monitor")
         enable = request.enable if request.HasField("enable") else None
-        seconds = ours.of(request)
+        (seconds,) = ours.of(request)
         if seconds and mode is None:
             raise LictorError("a time was given, but no mode to last for it", "give the mode too")
         await self._manager.configure(
@@ -84,6 +84,10 @@ def _named(name: str) -> str:
 
 def _status(one: PolicyStatus) -> pb.TracingPolicyStatus:
     total = sum((row.counters for row in one.selectors), ActionCounters())
+    stats = pb.TracingPolicyStats(
+        action_counters=_counters(total), selector_action_counters=[_selector(row) for row in one.selectors]
+    )
+    ours.put(stats, one.failed_reads, one.unjoined)
     return pb.TracingPolicyStatus(
         id=one.id,
         name=one.name,
@@ -95,9 +99,7 @@ def _status(one: PolicyStatus) -> pb.TracingPolicyStatus:
         state=pb.TracingPolicyState.values()[one.state],
         kernel_memory_bytes=one.kernel_memory,
         mode=_TO_WIRE[one.mode],
-        stats=pb.TracingPolicyStats(
-            action_counters=_counters(total), selector_action_counters=[_selector(row) for row in one.selectors]
-        ),
+        stats=stats,
         domain=one.domain,
         hook_statuses=[_hook(hook) for hook in one.hooks],
     )
@@ -114,6 +116,7 @@ def _selector(one: SelectorCounters) -> pb.TracingPolicySelectorActionCounters:
     )
     found.hook_index.value = one.hook_index
     found.selector_index.value = one.selector_index
+    ours.put(found, *(getattr(one, name) for name in ours.OF_SELECTORS))
     return found
 
 

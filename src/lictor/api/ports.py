@@ -73,6 +73,7 @@ class SelectorCounters:
     """The counters of one selector of one hook; `hook` such as `kprobe:tcp_connect`.
 
     `limited`: events that its rate limit held back; `lost`: that found no room; `failed_reads`: values shown as errors.
+    `hook_ns`: about how long the policy took on this hook, with all its selectors.
     """
 
     hook: str
@@ -83,11 +84,14 @@ class SelectorCounters:
     limited: int = 0
     lost: int = 0
     failed_reads: int = 0
+    matches: int = 0
+    hook_ns: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class PolicyStatus:
-    """A policy as it stands. `kernel_memory` in bytes; `error` says why it is not in force."""
+    """A policy as it stands. `kernel_memory` in bytes; `error` says why it is not in force. `failed_reads`: values that
+    its conditions could not read; `unjoined`: matches whose return could not be waited for."""
 
     id: int
     name: str
@@ -100,6 +104,8 @@ class PolicyStatus:
     kernel_memory: int = 0
     hooks: Sequence[HookStatus] = ()
     selectors: Sequence[SelectorCounters] = ()
+    failed_reads: int = 0
+    unjoined: int = 0
 
 
 class NoSuchPolicyError(LictorError):

@@ -57,16 +57,29 @@ class Counts(Protocol):
     def posts(self) -> int: ...
 
     @property
-    def monitored(self) -> int: ...
-
-    @property
     def limited(self) -> int: ...
 
     @property
     def dropped(self) -> int: ...
 
     @property
+    def monitored(self) -> int: ...
+
+    @property
     def failed_reads(self) -> int: ...
+
+    @property
+    def hook_ns(self) -> int: ...
+
+
+class Totals(Protocol):
+    """What is counted for a loaded policy as a whole."""
+
+    @property
+    def failed_reads(self) -> int: ...
+
+    @property
+    def unjoined(self) -> int: ...
 
 
 class Fares(Protocol):
@@ -105,6 +118,8 @@ class Backend(Protocol):
 
     def statistics(self, namespace: str, name: str) -> Sequence[Counts]: ...
 
+    def counts(self, namespace: str, name: str) -> Totals: ...
+
     def memory(self, namespace: str, name: str) -> int: ...
 
 
@@ -122,6 +137,8 @@ class _Entry:
     error: str = ""
     mode: Mode | None = None  # one that was set at run time
     counters: Sequence[SelectorCounters] = ()
+    failed_reads: int = 0
+    unjoined: int = 0
 
     @property
     def loaded(self) -> bool:
@@ -273,7 +290,7 @@ class Manager:
         for entry in tuple(self._entries.values()):
             plan = entry.plan
             if plan is not None and entry.loaded:
-                entry.counters = self._counters(entry, plan)
+                self._count(entry, plan)
 
     def domains(self) -> Sequence[str]:
         return sorted({entry.domain for entry in self._entries.values()})
@@ -364,6 +381,8 @@ class Manager:
             kernel_memory=self._memory(entry),
             hooks=_hooks(plan, entry.loaded) if plan is not None else (),
             selectors=entry.counters if entry.loaded else (),
+            failed_reads=entry.failed_reads if entry.loaded else 0,
+            unjoined=entry.unjoined if entry.loaded else 0,
         )
 
     def _fares(self, entry: _Entry) -> Fares | None:
@@ -383,24 +402,36 @@ class Manager:
         except LictorError:  # it went while we asked
             return 0
 
-    def _counters(self, entry: _Entry, plan: Plan) -> Sequence[SelectorCounters]:
+    def _count(self, entry: _Entry, plan: Plan) -> None:
         try:
             rows = self._backend.statistics(entry.namespace, entry.name)
+            totals = self._backend.counts(entry.namespace, entry.name)
         except LictorError:  # it went while we asked
-            return ()
-        found = []
-        for row in rows:
-            hook = plan.hooks[row.hook]
-            rule = hook.rules[row.selector] if hook.rules else Rule(index=0)
-            place = hook_name(hook), hook.index, rule.index, rule.label
-            missing = row.limited, row.dropped, row.failed_reads
-            found.append(SelectorCounters(*place, _actions(rule, row), *missing))
-        return found
+            entry.counters = ()
+            return
+        entry.counters = [_counters(plan.hooks[row.hook], row) for row in rows]
+        entry.failed_reads, entry.unjoined = totals.failed_reads, totals.unjoined
 
 
 def hook_name(hook: Hook) -> str:
     """`kprobe:tcp_connect`, as the reference has it."""
     return f"{_KIND.get(hook.section, hook.section.removesuffix('s'))}:{hook.function}"
+
+
+def _counters(hook: Hook, row: Counts) -> SelectorCounters:
+    rule = hook.rules[row.selector] if hook.rules else Rule(index=0)
+    return SelectorCounters(
+        hook_name(hook),
+        hook.index,
+        rule.index,
+        rule.label,
+        _actions(rule, row),
+        row.limited,
+        row.dropped,
+        row.failed_reads,
+        row.matches,
+        row.hook_ns,
+    )
 
 
 def _actions(rule: Rule, row: Counts) -> ActionCounters:

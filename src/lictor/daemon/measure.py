@@ -192,3 +192,7 @@ def of_policies(manager: Manager) -> Iterator[Sample]:
             yield Sample("lictor_policy_events_limited_total", row.limited, where)
             yield Sample("lictor_policy_events_lost_total", row.lost, where)
             yield Sample("lictor_policy_failed_reads_total", row.failed_reads, where)
+        # A list of functions is one hook of the policy's text, and several of the kernel's.
+        times = {(row.hook, str(row.hook_index)): row.hook_ns for row in one.selectors}
+        for hook, took in times.items():
+            yield Sample("lictor_policy_hook_seconds_total", took / NANOSECONDS, (*hook, *labels))

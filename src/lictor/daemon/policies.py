@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from lictor.policy.machine import Machine
     from lictor.policy.plan import Mode, Plan
     from lictor.sensors.modes import EnforcementState
-    from lictor.sensors.policies import PolicyEngine, SelectorStats
+    from lictor.sensors.policies import PolicyCounts, PolicyEngine, SelectorStats
 
 
 class Policies:
@@ -75,6 +75,9 @@ class Policies:
 
     def statistics(self, namespace: str, name: str) -> Sequence[SelectorStats]:
         return self._made().statistics(namespace, name)
+
+    def counts(self, namespace: str, name: str) -> PolicyCounts:
+        return self._made().counts(namespace, name)
 
     def memory(self, namespace: str, name: str) -> int:
         return self._made().memory_of(namespace, name)

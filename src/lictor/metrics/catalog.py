@@ -93,6 +93,11 @@ METRICS: dict[str, Metric] = {
         "how often an action ran, or would have (monitor_…)",
         ("action", *_SELECTOR),
     ),
+    "lictor_policy_hook_seconds_total": Metric(
+        "counter",
+        "about how long a policy took on a hook: one run of 32 is timed",
+        ("hook", "hook_index", "policy", "policy_namespace"),
+    ),
     "tetragon_missed_prog_probes_total": _loss(
         "runs that the kernel skipped, because the program ran already on that CPU", "attach", "policy"
     ),

@@ -199,7 +199,7 @@ class Groups:
         flags = _GROUP_RETURN if _returns(group.plan) else 0
         whose = (loaded.number, loaded.instance, group.hook.number)
         store.arrays["groups"].write(
-            group.number, store.shapes.pack("rule_group", 0, *whose, *group.selectors, flags, *wanted)
+            group.number, store.shapes.pack("rule_group", 0, *whose, *group.selectors, flags, *wanted, 0)
         )
 
 

@@ -10,6 +10,7 @@ import contextlib
 import threading
 from collections.abc import Container
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from lictor.errors import LictorError
 from lictor.host import procfs
@@ -32,6 +33,7 @@ from lictor.wire.hooks import HookRecord
 from lictor.wire.records import NamespaceInodes
 
 Identity = tuple[str, str]  # namespace, name
+TIMED_RUNS = 32  # bpf/include/policy.h
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +41,8 @@ class SelectorStats:
     """What a selector counted. `hook` is its place among the plan's hooks, `selector` its own among the hook's rules.
 
     Matches, events posted, held back by a rate limit, lost for want of room in the ring, not enforced because of
-    monitor mode, and values that could not be read.
+    monitor mode, and values that could not be read. `hook_ns`: nanoseconds that the policy took on this hook, with all
+    its selectors: an estimate, made of every 32nd run or so.
     """
 
     hook: int
@@ -50,6 +53,15 @@ class SelectorStats:
     dropped: int
     monitored: int
     failed_reads: int
+    hook_ns: int
+
+
+class PolicyCounts(NamedTuple):
+    """What is counted for a policy as a whole: values that its conditions could not read, and matches that are told of
+    without their return, or not, because it could not be waited for."""
+
+    failed_reads: int
+    unjoined: int
 
 
 def open_engine(process: Object, hierarchy: Hierarchy) -> PolicyEngine:
@@ -143,13 +155,19 @@ class PolicyEngine:
     def statistics(self, namespace: str, name: str) -> list[SelectorStats]:
         """One row per hook and selector, in the order of the plan."""
         rows = []
+        timed, shapes = self.store.arrays["groups"], self.store.shapes
         for group in self._find((namespace, name)).groups:
             first, _ = group.selectors
+            (hook_ns,) = shapes.members("rule_group", timed.read(group.number), ("timed",))
             for place in range(group.selectors[1]):
                 raw = self.store.arrays["stats"].read(first + place)
-                counts = self.store.shapes.unpack("selector_stats", raw)
-                rows.append(SelectorStats(group.place, place, *counts[:6]))
+                counts = [*shapes.unpack("selector_stats", raw)[:6], hook_ns * TIMED_RUNS]
+                rows.append(SelectorStats(group.place, place, *counts))
         return rows
+
+    def counts(self, namespace: str, name: str) -> PolicyCounts:
+        raw = self.store.arrays["policies"].read(self._find((namespace, name)).number)
+        return PolicyCounts(*self.store.shapes.members("policy_state", raw, PolicyCounts._fields))
 
     def memory_of(self, namespace: str, name: str) -> int:
         """Bytes of kernel memory that a policy's elements take; what it shares with others is counted in full."""

@@ -13,6 +13,7 @@ _FIELDS = {
     "engine_state": ("generation", "predicates", "conjunctions", "flags", "seed*2"),
     "rule_group": (
         "next", "policy", "instance", "hook", "first", "count", "flags", "wanted", "wanted_return",
+        "timed",
     ),
     "selector": (
         "first_filter", "filters", "return_filters", "scope",

@@ -69,12 +69,15 @@ static __always_inline u32 why_not(struct scratch *s, struct policy_state *p)
 }
 
 /* Leaves word for the enforcer, which acts on another function of the same call. */
-static __always_inline void leave_note(u32 policy, struct policy_state *p, struct actions *a)
+static __always_inline void leave_note(struct rule_group *g, struct policy_state *p, struct actions *a)
 {
+	struct note note = { .policy = g->policy, .instance = g->instance, .error = a->note_error }, *last;
 	u64 thread = current_thread();
-	struct note note = { .policy = policy, .error = a->note_error, .signal = a->note_signal };
 
-	if (bpf_map_lookup_elem(&notes, &thread))
+	note.signal = a->note_signal;
+	note.start = bpf_get_current_task_btf()->start_boottime;
+	last = bpf_map_lookup_elem(&notes, &thread);
+	if (last && last->start == note.start)
 		__sync_fetch_and_add(&p->overwritten, 1);
 	if (bpf_map_update_elem(&notes, &thread, &note, BPF_ANY))
 		__sync_fetch_and_add(&p->unused, 1);
@@ -116,24 +119,29 @@ __noinline int enforce(u32 slot, u32 id, u32 place, u32 at_return)
 		s->decider = id;
 	}
 	if (a->bits & ACT_NOTIFY)
-		leave_note(g->policy, p, a);
+		leave_note(g, p, a);
 	if (a->bits & ACT_SIGNAL && can_signal)
 		bpf_send_signal(a->signal);
 	return 0;
 }
 
-/* Carries out what was left for the current thread. */
+/* Carries out what was left for the current thread, by a policy that is still in force. */
 static __always_inline s32 take_note(void)
 {
+	struct task_struct *task = bpf_get_current_task_btf();
 	u64 thread = current_thread();
 	struct note *note = bpf_map_lookup_elem(&notes, &thread);
-	s32 error;
+	struct policy_state *p;
+	s32 error = 0;
 
 	if (!note)
 		return 0;
-	error = note->error;
-	if (note->signal)
-		bpf_send_signal(note->signal);
+	p = policies_at(note->policy);
+	if (p && p->instance == note->instance && note->start == task->start_boottime) {
+		error = note->error;
+		if (note->signal)
+			bpf_send_signal(note->signal);
+	}
 	bpf_map_delete_elem(&notes, &thread);
 	return error;
 }

@@ -70,21 +70,39 @@ static long hash_value(u32 n, u32 *slot)
 	return 0;
 }
 
-/* Whether a rate limit holds the event back. */
-static __always_inline bool is_limited(u32 slot, struct scratch *s, struct actions *a, u32 selector, u32 wanted)
+/*
+ * Begins the name of an event under a rate limit: whose it is, and of what selector. Numbers of threads and selectors
+ * are used again: births and instances are not. The seed is secret, so that nobody makes one event look like another.
+ */
+static __always_inline bool begin_rate_key(struct scratch *s, struct actions *a, u32 instance, u32 selector)
 {
-	u64 thread = current_thread(), *last;
-	struct rate_key key;
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct engine_state *state = engine_at(0);
 
-	if (!a->rate_ns)
+	if (!state)
 		return false;
-	if (a->rate_scope == RATE_PROCESS)
-		thread >>= 32;
-	else if (a->rate_scope == RATE_GLOBAL)
-		thread = 0;
-	s->hash_low = thread;
-	s->hash_high = selector;
-	s->rate_values = wanted;
+	s->hash_low = state->seed[0];
+	s->hash_high = state->seed[1];
+	hash_word(&s->hash_low, &s->hash_high, (u64)instance << 32 | selector);
+	if (a->rate_scope == RATE_PROCESS) {
+		hash_word(&s->hash_low, &s->hash_high, task->tgid);
+		hash_word(&s->hash_low, &s->hash_high, task->group_leader->start_boottime);
+	} else if (a->rate_scope != RATE_GLOBAL) {
+		hash_word(&s->hash_low, &s->hash_high, task->pid);
+		hash_word(&s->hash_low, &s->hash_high, task->start_boottime);
+	}
+	return true;
+}
+
+/* Whether a rate limit holds the event back. */
+static __always_inline bool is_limited(u32 slot, struct scratch *s, struct actions *a, struct rule_group *g, u32 place)
+{
+	struct rate_key key;
+	u64 *last;
+
+	if (!a->rate_ns || !begin_rate_key(s, a, g->instance, g->first + place))
+		return false;
+	s->rate_values = g->wanted;
 	bpf_loop(MAX_VALUES, hash_value, &slot, 0);
 	key.low = s->hash_low;
 	key.high = s->hash_high;
@@ -136,7 +154,7 @@ __noinline int post(u32 slot, u32 id, u32 place)
 	stats = stats_at(g->first + place);
 	if (!sel || !stats)
 		return 0;
-	if (s->nobody || is_limited(slot, s, &sel->act, g->first + place, g->wanted)) {
+	if (s->nobody || is_limited(slot, s, &sel->act, g, place)) {
 		__sync_fetch_and_add(&stats->limited, 1);
 		return 0;
 	}

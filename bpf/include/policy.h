@@ -141,9 +141,10 @@ struct actions {
 /* What NotifyEnforcer left for a thread. */
 struct note {
 	u32 policy;
+	u32 instance;
 	s32 error;
 	u32 signal;
-	u32 pad;
+	u64 start; /* of the thread: its number is used again */
 };
 
 struct selector {

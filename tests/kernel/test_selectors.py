@@ -67,10 +67,14 @@ def twice(directory: Path) -> list[Expected]:
 
 
 def seek_here(_directory: Path) -> None:
+    seek_once_here()
+    seek()
+
+
+def seek_once_here() -> None:
     fd = os.open("/dev/null", os.O_RDONLY)
     os.lseek(fd, 4242, os.SEEK_SET)
     os.close(fd)
-    seek()
 
 
 def names(matched: str, value: str) -> str:
@@ -292,6 +296,38 @@ def test_rate_limit(bench: Bench, machine: Machine) -> None:
     os.close(fd)
     # Other values are another event.
     assert [event["args"][0]["long_arg"] for event in events if event["tid"] == os.getpid()] == ["4242", "4243"]
+
+
+RATES = """
+import os, sys, threading
+def seek():
+    os.lseek(fd, 4242, 0)
+    os.lseek(fd, 4242, 0)
+fd = os.open("/dev/null", 0)
+for _ in range(2):
+    thread = threading.Thread(target=seek)
+    thread.start()
+    thread.join()
+"""
+
+
+@pytest.mark.parametrize(("scope", "count"), [("thread", 4), ("process", 2), ("global", 1)])
+def test_scopes_of_rate_limits(bench: Bench, machine: Machine, scope: str, count: int) -> None:
+    """Two processes with two threads each, one after the other, which may have one's number again."""
+    spec = on_seek(f"matchActions: [{{action: Post, rateLimit: 1h, rateLimitScope: {scope}}}]")
+
+    def act() -> None:
+        for _ in range(2):
+            subprocess.run([sys.executable, "-S", "-c", RATES], check=True)
+
+    events = bench.during(compiled(spec, machine), act)
+    assert len(events) == count, events
+
+
+def test_a_rate_limit_ends_with_its_policy(bench: Bench, machine: Machine) -> None:
+    spec = on_seek("matchActions: [{action: Post, rateLimit: 1h, rateLimitScope: global}]")
+    counts = [len(bench.during(compiled(spec, machine), seek_once_here)) for _ in range(3)]
+    assert counts == [1, 1, 1]
 
 
 def test_a_call_that_never_returns_is_told(bench: Bench, machine: Machine) -> None:

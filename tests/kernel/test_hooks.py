@@ -125,6 +125,13 @@ ROWS = [
         ],
         ("lsm",),
     ),
+    Row(
+        "fentry, as the policy says",
+        PERMISSION.replace("kprobes:", "fentries:").replace("syscall: false", ""),
+        read_wanted,
+        permission,
+        ("fentry",),
+    ),
     Row("fentry and fexit", PERMISSION, read_wanted, permission, ("fentry",)),
     Row("kprobe and kretprobe", PERMISSION, read_wanted, permission, ("kprobe",), NO_MULTI),
     Row("syscall by function", LSEEK, seek, sought, ("kprobe",)),

@@ -50,6 +50,7 @@ NUMBERS = [
     ("GreaterThan", '"8"', (100, 4096)),
     ("LessThan", '"7"', (1, -5)),
     ("GT", '"99"', (100, 4096)),
+    ("LT", '"2"', (1, -5)),
     ("Mask", '"4"', (7, 100)),
     ("InRange", '"7:100", "-10:-1"', (7, 8, 100, -5)),
     ("NotInRange", '"7:100"', (1, 4096, -5)),
@@ -150,6 +151,21 @@ ROWS = [
         lambda directory: [{"args": [{"file_arg": {"path": str(directory)}}]}],
     ),
 ]
+
+
+ROWS.append(
+    Row(
+        "NotFileType",
+        """
+        kprobes:
+        - call: sys_fchdir
+          args: [{index: 0, type: fd}]
+          selectors: [{matchArgs: [{index: 0, operator: NotFileType, values: [dir]}]}]
+        """,
+        lambda directory: change_to(directory, directory / "wanted"),
+        lambda directory: [{"args": [{"file_arg": {"path": str(directory / "wanted")}}]}],
+    )
+)
 
 
 def change_to(*places: Path) -> None:

@@ -198,11 +198,78 @@ ROWS = [
         seek_inside_and_outside("setpriv", "--reuid=65534", "--clear-groups"),
     ),
     row(
+        "capability, permitted",
+        on_seek("matchCapabilities: [{type: Permitted, operator: NotIn, values: [CAP_SYS_ADMIN]}]"),
+        once,
+        seek_inside_and_outside("setpriv", "--reuid=65534", "--clear-groups"),
+    ),
+    row(
+        "capability, inheritable",
+        on_seek("matchCapabilities: [{type: Inheritable, operator: In, values: [CAP_NET_RAW]}]"),
+        once,
+        seek_inside_and_outside("setpriv", "--inh-caps=+net_raw"),
+    ),
+    row(
         "without a capability",
         on_seek("matchCapabilities: [{type: Effective, operator: NotIn, values: [CAP_SYS_ADMIN]}]"),
         once,
         seek_inside_and_outside("setpriv", "--reuid=65534", "--clear-groups"),
     ),
+]
+
+
+def on_return(condition: str) -> str:
+    return f"""
+        kprobes:
+        - call: sys_lseek
+          return: true
+          args: [{{index: 1, type: int64}}]
+          returnArg: {{index: 0, type: int64}}
+          selectors:
+          - matchPIDs: [{{operator: In, values: [SELF]}}]
+            matchReturnArgs: [{{index: 0, {condition}}}]
+        """
+
+
+def seek_well_and_badly(directory: Path) -> None:
+    fd = os.open(directory / "wanted", os.O_RDONLY)
+    for offset in (0, 7, 4242, -1):
+        try:
+            os.lseek(fd, offset, os.SEEK_SET)
+        except OSError:
+            assert offset == -1
+    os.close(fd)
+
+
+def came_back(*wanted: tuple[int, int]) -> Callable[[Path], list[Expected]]:
+    """Pairs of an offset and what the call gave."""
+    return lambda _: [
+        {"args": [{"long_arg": str(offset)}], "return": {"long_arg": str(result)}} for offset, result in wanted
+    ]
+
+
+def returning(name: str, condition: str, *wanted: tuple[int, int]) -> Row:
+    return Row(name, on_return(condition), seek_well_and_badly, came_back(*wanted))
+
+
+ROWS += [
+    returning("a call that failed", 'operator: LessThan, values: ["0"]', (-1, -22)),
+    returning("a call that did not", 'operator: NotInRange, values: ["-4095:-1"]', (0, 0), (7, 7), (4242, 4242)),
+    returning("what a call gave", 'operator: Equal, values: ["7", "4242"]', (7, 7), (4242, 4242)),
+]
+# How a process comes to have another one than the host's.
+OTHER_NAMESPACES = (
+    ("Ipc", "-i"), ("Mnt", "-m"), ("Pid", "-pf"), ("PidForChildren", "-p"), ("Net", "-n"), ("Time", "-Tf"),
+    ("TimeForChildren", "-T"), ("Cgroup", "-C"), ("User", "-U"),
+)  # fmt: skip
+ROWS += [
+    row(
+        f"{kind} of the host",
+        on_seek(f"matchNamespaces: [{{namespace: {kind}, operator: In, values: [host_ns]}}]"),
+        once,
+        seek_inside_and_outside("unshare", flag),
+    )
+    for kind, flag in OTHER_NAMESPACES
 ]
 CHANGE = """
 import ctypes, os

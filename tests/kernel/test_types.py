@@ -120,7 +120,7 @@ def pattern_arg(size: int) -> Expected:
 
 
 NUMBERS: dict[str, Expected] = {
-    "int": {"int_arg": -2}, "sint32": {"int_arg": -2}, "int16": {"int_arg": -2}, "int8": {"int_arg": -2},
+    **{name: {"int_arg": -2} for name in ("int", "sint32", "int32", "sint16", "int16", "sint8", "int8")},
     "uint32": {"uint_arg": 0xFFFFFFFE}, "uint16": {"uint_arg": 0xFFFE}, "uint8": {"uint_arg": 0xFE},
     "long": {"long_arg": "-2"}, "int64": {"long_arg": "-2"}, "sint64": {"long_arg": "-2"},
     **{name: {"size_arg": str(2**64 - 2)} for name in ("uint64", "ulong", "size_t")},
@@ -146,6 +146,18 @@ def written(size: int, times: int) -> Row:
 
 ROWS = [
     *(number(name, shown) for name, shown in NUMBERS.items()),
+    Row(
+        "auto: as the call is declared",
+        call("sys_lseek", "index: 0, type: auto", "index: 1, type: auto"),
+        seek,
+        lambda _: args({"uint_arg": lambda fd: fd > 2}, {"long_arg": "-2"}),
+    ),
+    Row(
+        "nop: nothing is told",
+        call("sys_lseek", "index: 0, type: nop", "index: 1, type: int"),
+        seek,
+        lambda _: args({"int_arg": -2}),
+    ),
     Row(
         "string, label",
         call("sys_unlink", "index: 0, type: string, label: name"),

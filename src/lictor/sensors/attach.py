@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -86,10 +87,10 @@ _CALLS = {
 
 @dataclass(slots=True)
 class _Shared:
-    """A link, the object that was loaded for it alone, and the hooks that have it."""
+    """A link, the program that was loaded for it alone (a descriptor, -1: none), and the hooks that have it."""
 
     link: Link
-    object: Object | None = None
+    program: int = -1
     hooks: set[int] = field(default_factory=set)
     left: set[int] = field(default_factory=set)  # let go, but still cookies of this link
 
@@ -156,11 +157,7 @@ class Attachments:
         for name, loaded in self._objects.items():
             found |= {f"{name}/{program}": loaded.program_fd(program) for program in loaded.programs}
         for (_, attach), one in self._attached.items():
-            if one.shared.object is not None:
-                kind = self._kind(attach)
-                assert kind is not None
-                program = kind.program
-                found[f"{attach.kind.value}:{attach.target}"] = one.shared.object.program_fd(program)
+            found[f"{attach.kind.value}:{attach.target}"] = one.shared.program
         return {name: fd for name, fd in found.items() if fd >= 0}
 
     def program_names(self, attach: Attach) -> tuple[str, ...]:
@@ -194,8 +191,9 @@ class Attachments:
     @staticmethod
     def _close(shared: _Shared) -> None:
         shared.link.close()
-        if shared.object is not None:
-            shared.object.close()
+        if shared.program >= 0:
+            os.close(shared.program)
+            shared.program = -1
 
     def _known(self, hook: int, attach: Attach) -> bool:
         found = self._attached.get((hook, attach))
@@ -227,12 +225,16 @@ class Attachments:
         own = kind.own or (attach.kind is AttachKind.RAW_TRACEPOINT and not self._raw_have_cookies())
         loaded = self._own(kind, attach, hook) if own else self._common(kind.object)
         cookie = hook if kind.own or not own else 0
-        try:
-            return _Shared(kind.link(loaded, attach, cookie), loaded if own else None)
-        except BaseException:
-            if own:
-                loaded.close()
-            raise
+        if not own:
+            return _Shared(kind.link(loaded, attach, cookie))
+        # The kernel has what it needs: of the object, some 600 kB here, only the program's descriptor is kept.
+        with loaded:
+            program = os.dup(loaded.program_fd(kind.program))
+            try:
+                return _Shared(kind.link(loaded, attach, cookie), program)
+            except BaseException:
+                os.close(program)
+                raise
 
     def _raw_have_cookies(self) -> bool:
         """Found out with the first: this kernel's verifier takes the program that asks for its cookie."""

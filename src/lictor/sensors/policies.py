@@ -181,6 +181,9 @@ class PolicyEngine:
         for key in list(self.store.scopes.keys()):
             if int.from_bytes(key, "little") not in present:
                 self.store.scopes.delete(key)
+        for key in list(self.store.notes.keys()):
+            if int.from_bytes(key, "little") >> 32 not in present:
+                self.store.notes.delete(key)
 
     def losses(self) -> dict[tuple[str, str], int]:
         """(where, why) -> how often since its beginning something was not looked at, or not told."""

@@ -67,6 +67,7 @@ class Store:
         self.addresses4 = obj.map("set_addresses4")
         self.addresses6 = obj.map("set_addresses6")
         self.scopes = obj.map("scope_table")
+        self.notes = obj.map("notes")
         self.seed = secrets.token_bytes(16)
         self._generation_at = self.shapes.offset("engine_state", "generation")
         self.generation = 1

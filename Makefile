@@ -2,7 +2,7 @@
 PY := .venv/bin/python
 PACKAGES := clang llvm gcc libc6-dev libbpf-dev libelf-dev zlib1g-dev
 TEST_PACKAGES := qemu-system-x86 busybox-static kmod cpio xz-utils gzip runc openssl prometheus rsyslog rsyslog-openssl
-C_FILES = $(shell git ls-files 'bpf/*.[ch]' 'bench/*.c' 'tests/kernel/bpf/*.c')
+C_FILES = $(shell git ls-files 'bpf/*.[ch]' 'src/lictor/kernel/binding/*.[ch]' 'bench/*.c' 'tests/kernel/bpf/*.c')
 export DEBIAN_FRONTEND := noninteractive
 
 .PHONY: help setup build run test lint bench prove clean
@@ -19,7 +19,7 @@ help:
 setup: .venv/.ready
 
 # Debian splits its python: a venv needs ensurepip, the binding needs Python.h. Another python3 brings both.
-.venv/.ready: pyproject.toml setup.py src/lictor/kernel/build_libbpf.py tools/packages.sh
+.venv/.ready: pyproject.toml setup.py src/lictor/kernel/build_libbpf.py $(wildcard src/lictor/kernel/binding/*) tools/packages.sh
 	@sh tools/packages.sh $(PACKAGES)
 	@test -x $(PY) || python3 -m venv .venv
 	@.venv/bin/pip install --quiet --disable-pip-version-check -e '.[dev]'

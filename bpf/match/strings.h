@@ -48,7 +48,7 @@ static long hash_block(u32 index, u32 *slot)
 
 /*
  * The mark of `len` bytes of the data at `at` in a set, 0: they are not in it.
- * The same in C for user space: lictor_hash in src/lictor/kernel/build_libbpf.py.
+ * The same in C for user space: lictor_hash in src/lictor/kernel/binding/maps.c.
  */
 __noinline u32 look_up_string(u32 slot, u32 set, u32 at, u32 len)
 {

@@ -1,4 +1,4 @@
-# The contract of the compiled module; what it declares is in build_libbpf.py.
+# The contract of the compiled module; what it declares is in binding/functions.h.
 from typing import Any
 
 ffi: Any

@@ -22,11 +22,14 @@ struct bpf_sock_addr {
 	struct bpf_sock *sk __attribute__((aligned(8)));
 };
 
+/* libbpf declares it with an int: the upper half of the register would be unknown, which Linux 7 refuses. */
+static long (*set_retval)(long value) = (void *)187;
+
 static __always_inline int verdict_of(s32 verdict)
 {
 	if (!verdict)
 		return ALLOW;
-	bpf_set_retval(answer(verdict));
+	set_retval(answer(verdict));
 	return DENY;
 }
 

@@ -39,6 +39,12 @@ def on(function: str, *arguments: str, match: str = "", whose: str = "") -> str:
         """
 
 
+def there(*names: str) -> str:
+    """Of the names that a function has had, the one that this kernel knows it by."""
+    known = {line.split()[2] for line in Path("/proc/kallsyms").read_text().splitlines()}
+    return next((name for name in names if name in known), names[0])
+
+
 def prefixed(index: int, text: str) -> str:
     return f"matchArgs: [{{index: {index}, operator: Prefix, values: [{text}]}}]"
 
@@ -357,7 +363,7 @@ ROWS = [
     Row(
         "filename",
         on(
-            "do_filp_open", "index: 0, type: int", "index: 1, type: filename",
+            there("do_filp_open", "do_file_open"), "index: 0, type: int", "index: 1, type: filename",
             match="matchArgs: [{index: 1, operator: Postfix, values: [/wanted]}]",
         ),
         lambda d: (d / "wanted").read_bytes(),
@@ -387,7 +393,7 @@ ROWS = [
     ),
     Row(
         "iov_iter: a buffer, a vector",
-        on("pipe_write", "index: 0, type: kiocb", "index: 1, type: iov_iter"),
+        on(there("pipe_write", "anon_pipe_write"), "index: 0, type: kiocb", "index: 1, type: iov_iter"),
         through_a_pipe,
         lambda _: [{"args": [{}, {"bytes_arg": one}]} for one in ("d2hvbGU=", "aW4gcGllY2Vz")],
         *BY_KPROBE,

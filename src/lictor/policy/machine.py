@@ -39,6 +39,12 @@ class Machine:
         """A program may be interrupted by another task on its CPU; also if that is not known."""
         return self.facts.preemption not in _FIXED
 
+    @property
+    def counts_returns(self) -> bool:
+        """kprobe.multi waits for returns with a few records that calls use up: fprobe does without since Linux 6.14,
+        on the return stack of the function graph tracer (kernel/trace/fprobe.c, fprobe_return)."""
+        return self.function("fprobe_return") is None
+
     @cached_property
     def prefixes(self) -> dict[str, str]:
         """ABI → prefix of a system call's function; the first is the machine's own."""

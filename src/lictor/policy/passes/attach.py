@@ -63,19 +63,23 @@ def _ways(draft: Draft, hook: HookDraft) -> list[tuple[AttachKind, str, str]]:
     multi = kprobe or machine.lacks("kprobe.multi")
     if draft.option("disable-kprobe-multi") in ("1", "true"):
         multi = multi or "the option disable-kprobe-multi says so"
-    if hook.siblings < 2:
-        multi = multi or "there is one function only"
     guard = "a task that is preempted inside makes others skip it" if machine.preemptible else ""
+    safe_return = bool(guard) and not machine.counts_returns
+    if hook.siblings < 2 and not (hook.returns and safe_return):
+        multi = multi or "there is one function only"
     by_fentry = (AttachKind.FENTRY, fentry, "the cheapest; nothing preempts it on this kernel")
     steady = "never skipped for another task, unlike fentry" if guard else "fentry is not for so many functions"
     by_kprobe = (AttachKind.KPROBE, kprobe, f"fentry cannot be had: {fentry}" if fentry else steady)
-    by_multi = (AttachKind.KPROBE_MULTI, multi, f"one link for {hook.siblings} functions")
+    one_link = (
+        f"one link for {hook.siblings} functions" if hook.siblings > 1 else f"{steady}; waits for any number of calls"
+    )
+    by_multi = (AttachKind.KPROBE_MULTI, multi, one_link)
     if hook.section == "fentries":
         return [(AttachKind.FENTRY, fentry, "the policy says so"), by_kprobe]
     if hook.returns and hook.siblings <= _FEW:
         lack = fentry or ("" if hook.function in NEVER_RETURN else machine.lacks("fexit"))
-        ways = [(AttachKind.FENTRY, lack, "with fexit, which loses no return of a call that waits long"), by_multi]
-        ways.append(by_kprobe)
+        with_fexit = (AttachKind.FENTRY, lack, "with fexit, which loses no return of a call that waits long")
+        ways = [by_multi, with_fexit, by_kprobe] if safe_return else [with_fexit, by_multi, by_kprobe]
     elif hook.siblings > _FEW:
         ways = [by_multi, by_kprobe, by_fentry]
     elif guard:

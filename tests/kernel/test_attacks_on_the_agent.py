@@ -7,6 +7,7 @@ import re
 import secrets
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -54,10 +55,14 @@ def test_huge_command_lines_push_nobody_out(agent: RunningAgent) -> None:
         return [one for one in found if one["binary"] == "/bin/true" and one.get("arguments", "").startswith(marker)]
 
     agent.run("/bin/true")  # what comes before it is all there is
-    assert len(execs(quiet)) == others
-    assert len(execs(flood)) == 400  # its first arguments always fit
+    losses = Counter[str]()
+    for event in agent.events():
+        if "rate_limit_info" in event:
+            losses[event["lictor"]["loss"]["where"]] += event["lictor"]["loss"]["dropped"]
+    # From Linux 7.0 on the kernel may skip an exec for a task that was preempted in the same program; it counts them.
+    assert others - losses["process sensor"] <= len(execs(quiet)) <= others
+    assert 400 - losses["process sensor"] <= len(execs(flood)) <= 400  # the first arguments always fit
     assert all("truncArgs" in str(process["flags"]) for process in execs(flood))
-    losses = [event["lictor"]["loss"]["where"] for event in agent.events() if "rate_limit_info" in event]
     assert "priority ring" not in losses
     # The queue of the export file is 8 MB; the rest is what the allocator keeps of the batches.
     assert resident_kb(agent.process.pid) - before < 60_000

@@ -6,6 +6,8 @@ from typing import NamedTuple
 
 from lictor.kernel.libbpf import check, ffi, lib
 
+SKIPPED = "skipped by the kernel: it ran already on that CPU"
+
 
 class ProgramInfo(NamedTuple):
     """`run_count` and `run_time_ns` are counted while kernel.bpf_stats_enabled is on; `misses` always."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from lictor import log
-from lictor.kernel.programs import ProgramInfo
+from lictor.kernel.programs import SKIPPED, ProgramInfo
 from lictor.model.event import Event, LossEvent
 from lictor.pipeline.faults import told
 from lictor.pipeline.hooks import HookStream
@@ -67,6 +67,7 @@ class Reader:
         self.told_priority = 0
         self.told_bulk = 0
         self.told_table_full = 0
+        self.told_skipped = 0
         self.throttle = sensor.throttle(self._cgroup)
 
     def _cgroup(self, cgroup_id: int) -> str:
@@ -109,6 +110,10 @@ class Reader:
         if bulk > self.told_bulk:
             events.append(LossEvent(now, bulk - self.told_bulk, "bulk ring", "no room in the ring"))
             self.told_bulk = bulk
+        skipped = self._sensor.skipped()
+        if skipped > self.told_skipped:
+            events.append(LossEvent(now, skipped - self.told_skipped, "process sensor", SKIPPED))
+            self.told_skipped = skipped
         if counted.table_full > self.told_table_full:
             _log.warning(
                 "the kernel's process table is full: %d processes found no room and are told of with less; "

@@ -16,7 +16,7 @@ from lictor.errors import LictorError
 from lictor.host import procfs
 from lictor.host.cgroups import Hierarchy
 from lictor.kernel.objects import Object
-from lictor.kernel.programs import ProgramInfo, info_of, misses_of
+from lictor.kernel.programs import SKIPPED, ProgramInfo, info_of, misses_of
 from lictor.policy.plan import Mode, Plan
 from lictor.sensors import workloads
 from lictor.sensors.attach import Attachments
@@ -196,7 +196,9 @@ class PolicyEngine:
             users = self._users()
             for name, fd in self._attachments.program_fds().items():
                 where = f"program {name}{_of_policies(users.get(name))}"
-                found[where, "skipped by the kernel: it ran already on that CPU"] = misses_of(fd)
+                found[where, SKIPPED] = misses_of(fd)
+            for name in self.store.object.programs:
+                found[f"program {name}", SKIPPED] = misses_of(self.store.object.program_fd(name))
             for name, missed in self._attachments.missed().items():
                 where = f"probe {name}{_of_policies(users.get(name))}"
                 found[where, "missed by the kernel: it was in another probe, or too many calls had not returned"] = (

@@ -16,7 +16,7 @@ from lictor import log
 from lictor.host import cgroups, procfs
 from lictor.kernel.libbpf import KernelError, possible_cpus
 from lictor.kernel.objects import Object, object_path
-from lictor.kernel.programs import ProgramInfo, info_of
+from lictor.kernel.programs import ProgramInfo, info_of, misses_of
 from lictor.kernel.ring import Ring
 from lictor.sensors.throttle import CGROUPS, EVERYTHING, THROTTLED, Rate, Throttle
 from lictor.track.image import Key
@@ -145,6 +145,11 @@ class ProcessSensor:
         objects = [self.object, *([self._creds] if self._creds else [])]
         fds = [(name, one.program_fd(name)) for one in objects for name in one.programs]
         return [(name, info_of(fd)) for name, fd in fds if fd >= 0]
+
+    def skipped(self) -> int:
+        """Runs of its programs that the kernel left out, each a process that was not told of: while a task is preempted
+        inside one, others on that CPU go without. Until Linux 7.0 nothing is preempted in tracepoints."""
+        return sum(misses_of(self.object.program_fd(name)) for name in _PROGRAMS)
 
     def remove_tombstones(self, pending: Iterator[Key]) -> None:
         """Delete table entries of ended processes that could not go at their exit (bpf/process/exit.h).

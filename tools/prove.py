@@ -42,6 +42,12 @@ def _vm(kernel: str, *words: str) -> tuple[str, ...]:
     return (PY, "tools/vm.py", "run", "--kernel", kernel, "--timeout", "1500", *words, "--", *SUITE)
 
 
+def _suite(kernel: str) -> tuple[str, ...]:
+    """The kernel is fetched if it is not here; those in $LICTOR_TEST_KERNELS are."""
+    run = f"{PY} tools/vm.py run --kernel {kernel} --timeout 4800 -- env LICTOR_EXAMPLES=10 {' '.join(SUITE)}"
+    return ("sh", "-ec", run if kernel in OWN else f"{PY} tools/vm.py setup {kernel} >&2; {run}")
+
+
 def _tables(kernel: str) -> tuple[str, ...]:
     """The live tables of policies where a preempted program makes way for others on its only CPU."""
     words = (PY, "tools/vm.py", "run", "--kernel", kernel, "--timeout", "3000", *ONE_CPU)
@@ -87,6 +93,10 @@ PROOFS = (
         for kernel in ("6.1", "6.12")
     ),
     Proof("outage", "receivers that are dead for a minute under load miss nothing", (PY, "tools/outage.py")),
+    *(
+        Proof(f"suite-{kernel}", f"the kernel suite, with what is run alone, under {kernel}", _suite(kernel))
+        for kernel in ("7.x", *OWN)
+    ),
     Proof("preempt-6.1", "the kernel suite with 4 CPUs and full preemption, Debian 6.1", _vm("6.1", *PREEMPT)),
     Proof("preempt-6.12", "the kernel suite with 4 CPUs and full preemption, Debian 6.12", _vm("6.12", *PREEMPT)),
     *(

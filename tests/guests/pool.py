@@ -13,7 +13,8 @@ ROOT = Path(__file__).parents[2]
 PROGRAMS = ROOT / "build" / "attacks"
 _OWN = sorted(path.name for path in Path(os.environ.get("LICTOR_TEST_KERNELS", "/nonexistent")).glob("*/"))
 PYTEST = (sys.executable, "-B", "-m", "pytest", "-q", "-p", "no:cacheprovider")
-KERNELS = ("6.1", "6.12", *_OWN)
+STOCK = ("6.1", "6.12")
+KERNELS = (*STOCK, *_OWN)
 
 
 @dataclass(frozen=True)

@@ -25,8 +25,10 @@ setup: .venv/.ready
 	@.venv/bin/pip install --quiet --disable-pip-version-check -e '.[dev]'
 	@touch $@
 
+# Compiled here, because not everybody lets Python write what it compiles (PYTHONDONTWRITEBYTECODE): half of a start.
 build: .venv/.ready
 	@$(PY) tools/build_bpf.py >/dev/null
+	@$(PY) -m compileall -q src
 
 run: build
 	@exec .venv/bin/lictor run $(ARGS)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import struct
-from importlib import resources
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -20,7 +19,7 @@ _SCALARS = {1: "<B", 2: "<H", 4: "<I", 8: "<Q"}
 
 def object_path(name: str) -> Path:
     """Where the build put `NAME.bpf.o`: inside the package."""
-    path = Path(str(resources.files("lictor.kernel") / "objects" / f"{name}.bpf.o"))
+    path = Path(__file__).parent / "objects" / f"{name}.bpf.o"
     if not path.exists():
         raise LictorError(f"the BPF object {path} is missing", "run `make build`, or install the package again")
     return path

@@ -34,6 +34,8 @@ def run(*arguments: str, **options: object) -> subprocess.CompletedProcess[str]:
         (["run", "--export-filename", "/nowhere/at/all"], "create its directory"),
         (["agent", "--config-dir", "/nowhere"], "does not exist"),
         (["nonsense"], "No such command"),
+        (["evnts"], "Did you mean 'events'?"),
+        (["policy", "exlain"], "Did you mean 'explain'?"),
     ],
 )
 def test_mistakes_are_sentences(arguments: list[str], says: str) -> None:

@@ -67,6 +67,37 @@ def test_counters_keep_up_on_a_terminal(tmp_path: Path) -> None:
     assert lines[3].startswith("lictor: 2 events in")
 
 
+def test_a_client_that_reconnects_says_what_is_missing(tmp_path: Path) -> None:
+    """It waits for the agent from the beginning on, whether it has seen an event before or not."""
+    path = tmp_path / "api.sock"
+    command = [LICTOR, "events", "--reconnect", "--reconnect-wait", "0.1", "--server-address", f"unix://{path}"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as client:
+        assert client.stdout is not None
+        assert client.stderr is not None
+        assert "no agent answers" in client.stderr.readline()
+        assert "trying again every 0.1 s" in client.stderr.readline()
+        for binary in ("/bin/first", "/bin/second"):
+            serving = Serving(str(path))
+            assert "connected; the events of about" in client.stderr.readline()
+            serving.accept(ExecEvent(1, WholeForms(Process(pid=7, binary=binary)), None))
+            assert binary in client.stdout.readline()
+            serving.stop()
+            assert "the agent ended the stream" in client.stderr.readline()
+            assert "trying again" in client.stderr.readline()
+        client.terminate()
+
+
+def test_what_no_attempt_can_mend_ends_it(tmp_path: Path) -> None:
+    serving = Serving(str(tmp_path / "api.sock"))
+    address = ["--server-address", f"unix://{serving.path}", "--reconnect"]
+    done = subprocess.run(
+        [LICTOR, "events", "--cel-expression", "1 +", *address], capture_output=True, text=True, timeout=DEADLINE_S
+    )
+    serving.stop()
+    assert done.returncode == 2
+    assert "trying again" not in done.stderr
+
+
 def _read_until(terminal: int, end: bytes) -> bytes:
     found = b""
     while end not in found:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any, TypeVar
 
 from google.protobuf.json_format import MessageToDict
@@ -22,6 +22,10 @@ SERVICE = "/tetragon.FineGuidanceSensors/"
 EVENT_LOG = "/tetragon.EventLogService/"
 _Answer = TypeVar("_Answer", bound=Message)
 _PLAIN = frozenset({Status.INVALID_ARGUMENT, Status.NOT_FOUND, Status.ALREADY_EXISTS, Status.PERMISSION_DENIED})
+
+
+class AgentAwayError(LictorError):
+    """No agent is there just now: another attempt may find one."""
 
 
 TlsClient = tuple[str, str, str, str, bool]
@@ -54,8 +58,13 @@ async def call(channel: Channel, method: str, request: Message, kind: type[_Answ
     return await UnaryUnaryMethod(channel, name, type(request), kind)(request)
 
 
-async def events(channel: Channel, request: events_pb2.GetEventsRequest) -> AsyncIterator[dict[str, Any]]:
-    """Follow the agent: each event as its JSON object, until the agent ends. `filters.to_request` makes requests."""
+async def events(
+    channel: Channel, request: events_pb2.GetEventsRequest, opened: Callable[[], None] = lambda: None
+) -> AsyncIterator[dict[str, Any]]:
+    """Follow the agent: each event as its JSON object, until the agent ends. `filters.to_request` makes requests.
+
+    `opened` is called when the agent has begun to follow: what happens from then on is told.
+    """
     method = UnaryStreamMethod(
         channel,
         f"{SERVICE}GetEvents",
@@ -64,6 +73,8 @@ async def events(channel: Channel, request: events_pb2.GetEventsRequest) -> Asyn
     )
     async with method.open() as stream:
         await stream.send_message(request, end=True)
+        await stream.recv_initial_metadata()
+        opened()
         async for message in stream:
             yield MessageToDict(message, preserving_proto_field_name=True)
 
@@ -77,13 +88,13 @@ def _explained(where: address.Address) -> Any:
             raise LictorError(error.message) from error
         raise LictorError(f"the agent at {where} says {error.status.name}: {error.message}") from error
     except StreamTerminatedError as error:
-        raise LictorError(f"the connection to the agent at {where} broke", "look at the agent's log") from error
+        raise AgentAwayError(f"the connection to the agent at {where} broke", "look at the agent's log") from error
     except PermissionError as error:
         raise LictorError(
             f"you may not open {where}", "run this as root or as a member of the socket's group"
         ) from error
     except (ConnectionError, FileNotFoundError, OSError) as error:
         reason = error.strerror or str(error)
-        raise LictorError(
+        raise AgentAwayError(
             f"no agent answers at {where} ({reason})", "start one with `lictor agent`, or name its --server-address"
         ) from error

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tarfile
 import time
+import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -43,6 +44,7 @@ _MOST = 4 << 20  # bytes of one part
 @remote_options
 def command(output: str, **options: Any) -> None:
     remote = dict(options)
+    told = _told(dict(options))
     parts: dict[str, Callable[[], str]] = {
         "version.txt": _version,
         "machine.txt": _machine,
@@ -50,11 +52,12 @@ def command(output: str, **options: Any) -> None:
         "policies.json": lambda: _policies(dict(remote)),
         "probe.json": lambda: _run("lictor", "probe", "--json"),
         "config.yaml": lambda: _run("lictor", "config", "show", "--origin"),
-        "agent/status.txt": lambda: _of_agent("status"),
-        "agent/limits.txt": lambda: _of_agent("limits"),
-        "agent/smaps_rollup.txt": lambda: _of_agent("smaps_rollup"),
-        "agent/cgroup.txt": lambda: _of_agent("cgroup"),
-        "agent/bpf.txt": _bpf,
+        "metrics.txt": lambda: _metrics(told),
+        "agent/status.txt": lambda: _of_agent(told, "status"),
+        "agent/limits.txt": lambda: _of_agent(told, "limits"),
+        "agent/smaps_rollup.txt": lambda: _of_agent(told, "smaps_rollup"),
+        "agent/cgroup.txt": lambda: _of_agent(told, "cgroup"),
+        "agent/bpf.txt": lambda: _bpf(told),
         "log.txt": lambda: _run("journalctl", "--no-pager", "-u", "lictor", "-n", _LOG_LINES),
     }
     failed = _write(output, parts)
@@ -124,21 +127,39 @@ def _run(*command: str) -> str:
     return done.stdout + done.stderr
 
 
-def _pid() -> int:
+def _told(options: dict[str, Any]) -> dict[str, Any]:
+    """The settings of the agent that answers; the defaults where none does."""
     try:
-        return int(Path(DEFAULTS["pid_file"]).read_text())
+        settings: dict[str, Any] = info.as_object(take_remote(options))["settings"]
+    except LictorError:
+        settings = {}
+    return {"pid-file": DEFAULTS["pid_file"], "metrics-server": DEFAULTS["metrics_server"]} | settings
+
+
+def _metrics(told: dict[str, Any]) -> str:
+    where = told["metrics-server"]
+    if not where:
+        raise LictorError("the agent serves no metrics (metrics-server)")
+    host, _, port = where.rpartition(":")
+    with urllib.request.urlopen(f"http://{host or 'localhost'}:{port}/metrics", timeout=10) as answer:
+        return str(answer.read(_MOST).decode(errors="replace"))
+
+
+def _pid(told: dict[str, Any]) -> int:
+    try:
+        return int(Path(told["pid-file"]).read_text())
     except (OSError, ValueError) as error:
-        raise LictorError(f"the agent's process is not known ({DEFAULTS['pid_file']})", "start the agent") from error
+        raise LictorError(f"the agent's process is not known ({told['pid-file']})", "start the agent") from error
 
 
-def _of_agent(name: str) -> str:
-    return Path(f"/proc/{_pid()}/{name}").read_text(errors="replace")
+def _of_agent(told: dict[str, Any], name: str) -> str:
+    return Path(f"/proc/{_pid(told)}/{name}").read_text(errors="replace")
 
 
-def _bpf() -> str:
+def _bpf(told: dict[str, Any]) -> str:
     """The agent's maps, programs and links, as its descriptors show them."""
     found = []
-    for entry in sorted(Path(f"/proc/{_pid()}/fdinfo").iterdir(), key=lambda path: int(path.name)):
+    for entry in sorted(Path(f"/proc/{_pid(told)}/fdinfo").iterdir(), key=lambda path: int(path.name)):
         text = entry.read_text(errors="replace")
         if any(word in text for word in ("map_id:", "prog_id:", "link_id:")):
             found.append(f"# fd {entry.name}\n{text}")

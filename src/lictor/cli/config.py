@@ -8,25 +8,24 @@ from typing import Any
 import click
 import msgspec
 
-from lictor.cli.options import setting_options
+from lictor.cli.options import examples, setting_options
 from lictor.daemon import sources
 from lictor.daemon.settings import SPECS, option
 
-EXAMPLES = """
-\b
-Examples:
-  lictor config show --origin
-  lictor config show --config-dir ./conf.d -o json
-  LICTOR_LOG_LEVEL=debug lictor config show --changed --origin
-"""
 
-
-@click.group(help="Look at the settings of the agent.")
+@click.group(help=examples("Look at the settings of the agent.", "lictor config show --origin"))
 def command() -> None:
     pass
 
 
-@command.command(help="Show every setting as the agent would find it." + EXAMPLES)
+@command.command(
+    help=examples(
+        "Show every setting as the agent would find it.",
+        "lictor config show --origin",
+        "lictor config show --config-dir ./conf.d -o json",
+        "LICTOR_LOG_LEVEL=debug lictor config show --changed --origin",
+    )
+)
 @click.option("--origin", is_flag=True, help="Also show where each value comes from.")
 @click.option("--changed", is_flag=True, help="Only settings that are not at their default.")
 @click.option("-o", "--output", type=click.Choice(["yaml", "json"]), default="yaml", show_default=True)

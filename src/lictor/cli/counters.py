@@ -15,6 +15,33 @@ _RATE_S = 5.0
 _CLEAR = "\r\x1b[K"
 
 
+class Gap:
+    """Says when the stream broke, once for each cause, and how long it was away when it is back."""
+
+    def __init__(self, counters: Counters) -> None:
+        self._counters = counters
+        self._began = 0.0
+        self._said = ""
+
+    def begin(self, why: str, wait: float | None) -> None:
+        """`wait`: seconds until the next attempt; None: there is none."""
+        self._counters.clear()
+        if why != self._said:
+            click.echo(f"lictor: {why}", err=True)
+        if wait is not None and not self._began:
+            click.echo(f"lictor: trying again every {wait:g} s; events until then are missing here", err=True)
+        self._began = self._began or time.monotonic()
+        self._said = why
+
+    def end(self) -> None:
+        """The agent is followed, again if it was away."""
+        if self._began:
+            self._counters.clear()
+            seconds = time.monotonic() - self._began
+            click.echo(f"lictor: connected; the events of about {seconds:.0f} s are missing here", err=True)
+        self._began, self._said = 0.0, ""
+
+
 class Counters:
     """`show` writes what belongs to the stream; the counters stand below it on `terminal`, if it is one."""
 

@@ -13,7 +13,7 @@ import msgspec
 
 from lictor.cli import tty
 from lictor.cli.compact import Compact
-from lictor.cli.counters import Counters
+from lictor.cli.counters import Counters, Gap
 from lictor.cli.filters import field_filters, field_options, filter_options, take_filter
 from lictor.cli.options import show_options
 from lictor.cli.remote import Remote, remote_options, take_remote
@@ -104,22 +104,21 @@ async def _follow(
     request = filters.to_request(*wanted)
     counters = Counters()
     drawing = asyncio.create_task(counters.keep_up(), name="counters")
+    gap = Gap(counters)
     try:
         while True:
             try:
                 async with client.connect(remote.address, remote.tls) as channel:
-                    async for event in client.events(channel, request):
+                    async for event in client.events(channel, request, gap.end):
                         counters.show(event, line(event))
                 ended = "the agent ended the stream"
-            except LictorError as error:
-                if wait is None or not counters.events:
+            except client.AgentAwayError as error:
+                if wait is None:
                     raise
                 ended = str(error)
-            counters.clear()
-            click.echo(f"lictor: {ended}", err=True)
+            gap.begin(ended, wait)
             if wait is None:
                 return
-            click.echo(f"lictor: trying again every {wait:g} s; events until then are missing here", err=True)
             await asyncio.sleep(wait)
     finally:
         drawing.cancel()

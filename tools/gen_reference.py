@@ -104,10 +104,11 @@ and sent from it, in order, at least once: after a failure what has no receipt i
 to 30 s, also after a restart. What finds no room is counted, and a `rate_limit_info` stands in its place in the stream.
 Metrics: `lictor_export_*` ([metrics.md](metrics.md)).
 
-A receipt is: an answer of 2xx (HTTP, OTLP), the broker's acknowledgement of all replicas in sync (Kafka), the stream's
-(`nats+js`), the server's answer to a ping behind the messages (`nats`). Unix sockets and named pipes: the reader has
-read it. Syslog has no receipts: what the receiver's kernel took counts after two seconds without a break, and after a
-break what is younger is sent again. What a receiver refuses for good (400, 413, 422, too large) is counted as lost.
+A receipt is: an answer of 2xx (HTTP, OTLP) or without an error (OTLP over gRPC), the broker's acknowledgement of all
+replicas in sync (Kafka), the stream's (`nats+js`), the server's answer to a ping behind the messages (`nats`). Unix
+sockets and named pipes: the reader has read it. Syslog has no receipts: what the receiver's kernel took counts after
+two seconds without a break, and after a break what is younger is sent again. What a receiver refuses for good (400,
+413, 422, `INVALID_ARGUMENT`, too large) is counted as lost.
 
 ## Targets
 

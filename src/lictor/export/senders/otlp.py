@@ -1,4 +1,4 @@
-"""OTLP logs over HTTP: one log record for each event, with the event as its body."""
+"""OTLP logs: one log record for each event, with the event as its body; and how they go over HTTP."""
 
 from __future__ import annotations
 
@@ -16,37 +16,48 @@ from opentelemetry.proto.logs.v1.logs_pb2 import SEVERITY_NUMBER_INFO, SEVERITY_
 from lictor import __version__, log
 from lictor.export.senders.base import Message, envelope
 from lictor.export.senders.http import HttpSender
+from lictor.export.targets import Target
 
 _log = log.get("export")
 _LOSS = "rate_limit_info"
 
 
 class OtlpSender(HttpSender):
-    """The resource is `service.name=lictor` and `host.name`; the record's `event_name` is the kind of event."""
+    """POSTs of requests in protobuf."""
 
     content_type = "application/x-protobuf"
 
     def body(self, messages: Sequence[Message]) -> bytes:
-        request = ExportLogsServiceRequest()
-        logs = request.resource_logs.add()
-        scope = logs.scope_logs.add()
-        scope.scope.name, scope.scope.version = "lictor", __version__
-        node = ""
-        for message in messages:
-            kind, around = envelope(message.native)
-            node = node or around.node_name
-            scope.log_records.append(_record(kind, around.time, message.text.decode()))
-        logs.resource.attributes.extend([_attribute("service.name", "lictor"), _attribute("host.name", node)])
-        return request.SerializeToString()
+        return logs_request(messages).SerializeToString()
 
     def refused(self, answer: bytes, messages: Sequence[Message]) -> int:
         try:
-            partial = ExportLogsServiceResponse.FromString(answer).partial_success
+            return refused_of(ExportLogsServiceResponse.FromString(answer), self.target, messages)
         except DecodeError:
             return 0
-        if partial.error_message:
-            _log.warning("%s says: %s", self.target.name, partial.error_message)
-        return min(len(messages), max(0, partial.rejected_log_records))
+
+
+def logs_request(messages: Sequence[Message]) -> ExportLogsServiceRequest:
+    """The resource is `service.name=lictor` and `host.name`; the record's `event_name` is the kind of event."""
+    request = ExportLogsServiceRequest()
+    logs = request.resource_logs.add()
+    scope = logs.scope_logs.add()
+    scope.scope.name, scope.scope.version = "lictor", __version__
+    node = ""
+    for message in messages:
+        kind, around = envelope(message.native)
+        node = node or around.node_name
+        scope.log_records.append(_record(kind, around.time, message.text.decode()))
+    logs.resource.attributes.extend([_attribute("service.name", "lictor"), _attribute("host.name", node)])
+    return request
+
+
+def refused_of(answer: ExportLogsServiceResponse, target: Target, messages: Sequence[Message]) -> int:
+    """How many of the messages an answer refuses."""
+    partial = answer.partial_success
+    if partial.error_message:
+        _log.warning("%s says: %s", target.name, partial.error_message)
+    return min(len(messages), max(0, partial.rejected_log_records))
 
 
 def _record(kind: str, stamp: str, text: str) -> LogRecord:

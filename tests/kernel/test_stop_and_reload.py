@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import secrets
 import signal
 import socket
 import subprocess
@@ -45,6 +47,35 @@ def test_sighup_changes_what_can_change(tmp_path: Path) -> None:
     hup()
     agent.wait(lambda: "nothing is changed" in agent.log(), "the refusal")
     assert agent.run("/bin/true")
+    assert agent.stop() == 0
+
+
+def test_sighup_changes_where_events_go(tmp_path: Path) -> None:
+    config, path = tmp_path / "conf.d", tmp_path / "pipe"
+    config.mkdir()
+    os.mkfifo(path)
+    agent = RunningAgent(tmp_path, "--config-dir", str(config), "--export-spool-dir", str(tmp_path / "spool"))
+
+    def reload(to: str) -> None:
+        (config / "export-to").write_text(to)
+        agent.process.send_signal(signal.SIGHUP)
+
+    reload("nonsense://x")
+    refused = "nothing is changed: export-to: nonsense://x leads nowhere"
+    agent.wait(lambda: refused in agent.log(), "the refusal")
+    reload(f"fifo://{path}")
+    reading = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    marker, taken = secrets.token_hex(8).encode(), bytearray()
+
+    def arrived() -> bool:
+        with contextlib.suppress(BlockingIOError):
+            taken.extend(os.read(reading, 1 << 20))
+        return marker in taken
+
+    agent.wait(lambda: "again; changed: export-to" in agent.log(), "the reload")
+    agent.run("/bin/true", marker)
+    agent.wait(arrived, "the event in the pipe")
+    os.close(reading)
     assert agent.stop() == 0
 
 

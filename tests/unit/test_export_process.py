@@ -128,6 +128,37 @@ def test_a_process_that_stands_still_never_slows_the_agent(tmp_path: Path) -> No
     asyncio.run(main())
 
 
+def test_targets_that_change_while_events_come(tmp_path: Path) -> None:
+    """Each gets what came while it was a target; what one had not taken waits until it is one again."""
+    first, second = Listening(tmp_path / "first"), Listening(tmp_path / "second")
+    urls = {name: f"unix://{tmp_path}/{name}" for name in ("first", "second", "late")}
+
+    async def main() -> None:
+        outlet = feed(tmp_path, urls["first"], urls["late"])
+        sink = Exports(WRITER.line, [outlet])
+        sink.accept([event(number) for number in range(100)])
+        assert await asyncio.to_thread(first.numbers_until, 99) == list(range(100))
+        outlet.follow(targets.parse_all([urls["second"]]))
+        while [name for name, _ in outlet.rows()] != [urls["second"]]:
+            await asyncio.sleep(0.01)
+        sink.accept([event(number) for number in range(100, 200)])
+        assert await asyncio.to_thread(second.numbers_until, 199) == list(range(100, 200))
+        outlet.follow([])
+        while outlet.rows():
+            await asyncio.sleep(0.01)
+        sink.accept([event(200)])
+        third = Listening(tmp_path / "late")
+        outlet.follow(targets.parse_all([urls["late"]]))
+        sink.accept([event(number) for number in range(300, 310)])
+        late = await asyncio.to_thread(third.numbers_until, 309)
+        assert [*dict.fromkeys(late)][:100] == list(range(100))
+        assert set(late) >= {*range(300, 310)}
+        await sink.close()
+        assert outlet.lost == 0
+
+    asyncio.run(main())
+
+
 def test_what_stands_in_the_way_is_said_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "spool").write_text("a file")
     with pytest.raises(LictorError, match="set export-spool-dir"):

@@ -32,7 +32,7 @@ PROCESS_TABLE = "execve_map"  # what Tetragon calls it
 class Measures:
     """Serves all metrics of an agent; a sink, because it counts events."""
 
-    def __init__(self, agent: Agent, exports: Exports | None, api: ApiServer | None) -> None:
+    def __init__(self, agent: Agent, exports: Exports, api: ApiServer | None) -> None:
         settings, (sensor, tracker, reader, policies) = agent.settings, agent.parts
         sources: list[Source] = [
             of_build,
@@ -41,9 +41,8 @@ class Measures:
             partial(of_tracker, tracker),
             partial(of_hooks, reader),
             partial(of_programs, sensor, reader),
+            partial(of_exports, exports),
         ]
-        if exports is not None:
-            sources.append(partial(of_exports, exports))
         if api is not None:
             sources.append(partial(of_api, api))
         sources.append(lambda: of_policies(policies.known) if policies.known is not None else ())

@@ -86,6 +86,7 @@ class Settings:
         "Exports",
         (),
         "send events to a receiver, such as syslog+tls://host:6514 (exports.md); repeatable",
+        live=True,
     )
     export_spool_dir: str = _setting("Exports", "/var/lib/lictor/spool", "where events wait for receivers of export-to")
     export_spool_size: int = _setting(
@@ -207,6 +208,10 @@ def check(settings: Settings) -> None:
         if size < page or size & (size - 1):
             raise LictorError(f"{option(name)} is {size}", f"it must be a power of two and at least {page}")
     cgroup_rate(settings)
+    if settings.export_to:
+        from lictor.export import targets  # an agent without receivers does without
+
+        targets.parse_all(settings.export_to)
     for label in settings.metrics_label_filter:
         if label not in METRIC_LABELS:
             raise LictorError(f"metrics-label-filter has {label!r}", f"use {', '.join(METRIC_LABELS)}")

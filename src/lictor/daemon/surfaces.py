@@ -35,7 +35,7 @@ async def open_surfaces(agent: Agent) -> list[EventSink]:
     addresses = [one for one in settings.server_address if one]
     api = await _api(agent, addresses, exports) if addresses else None
     metrics = _metrics(agent, exports, api) if settings.metrics_server else None
-    outlet = Aggregated(exports, view.aggregation) if exports is not None and view.aggregation is not None else exports
+    outlet = Aggregated(exports, view.aggregation) if view.aggregation is not None else exports
     return [one for one in (outlet, api, metrics) if one is not None]
 
 
@@ -78,7 +78,7 @@ def _line(agent: Agent, view: View) -> Callable[[Event], str]:
     return whole if fields is None else lambda event: fields.line(event.kind, whole(event))
 
 
-async def _api(agent: Agent, addresses: list[str], exports: Exports | None) -> ApiServer:
+async def _api(agent: Agent, addresses: list[str], exports: Exports) -> ApiServer:
     # Imported here: without the API, protobuf and HTTP/2 cost neither time nor memory. So with metrics below.
     from lictor.api.access import Access, Allowed
     from lictor.api.ports import Ports
@@ -94,7 +94,7 @@ async def _api(agent: Agent, addresses: list[str], exports: Exports | None) -> A
         settings.server_tls_require_client_cert,
     )
     files.check()
-    file = next((one for one in exports.outlets if isinstance(one, FileOutlet)), None) if exports else None
+    file = next((one for one in exports.outlets if isinstance(one, FileOutlet)), None)
     server = ApiServer(
         _encoder(agent).encode,
         lambda dropped: loss_here("gRPC client", dropped),
@@ -112,7 +112,7 @@ async def _api(agent: Agent, addresses: list[str], exports: Exports | None) -> A
     return server
 
 
-def _metrics(agent: Agent, exports: Exports | None, api: ApiServer | None) -> EventSink:
+def _metrics(agent: Agent, exports: Exports, api: ApiServer | None) -> EventSink:
     from lictor.daemon.measure import Measures
 
     return Measures(agent, exports, api)

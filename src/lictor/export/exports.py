@@ -32,6 +32,8 @@ class Exports:
         return self._wanted is None or self._wanted(event)
 
     def accept(self, events: Sequence[Event]) -> None:
+        if not self.outlets:
+            return
         if self._wanted is not None:
             events = list(filter(self._wanted, events))
         if self.limit.per_minute >= 0:

@@ -33,9 +33,10 @@ class Feed(Outlet):
 
     def __init__(self, line: Line, targets: Sequence[Target], plan: Plan, room: int = QUEUE_BYTES) -> None:
         _check(targets, plan)
-        self.targets = tuple(targets)
         self._plan = plan
-        self._counters = SharedCounters(len(targets))
+        self._accounts = tuple(targets), SharedCounters(len(targets))
+        self._former: list[SharedCounters] = []  # a scrape may still read them
+        self._next: tuple[tuple[Target, ...], Plan] | None = None
         self._socket: socket.socket | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._closing = threading.Event()
@@ -43,8 +44,22 @@ class Feed(Outlet):
         self._start()
         super().__init__("export process", "it was too slow", line, self._hand_over, room)
 
+    @property
+    def targets(self) -> tuple[Target, ...]:
+        return self._accounts[0]
+
     def rows(self) -> list[tuple[str, Row]]:
-        return [(target.name, row) for target, row in zip(self.targets, self._counters.rows, strict=True)]
+        targets, counters = self._accounts
+        return [(target.name, row) for target, row in zip(targets, counters.rows, strict=True)]
+
+    def follow(self, targets: Sequence[Target]) -> None:
+        """Send to these from now on, by a new process. What waits for others stays in their spools, until they are
+        targets again. Raises LictorError, and changes nothing then.
+        """
+        plan = msgspec.structs.replace(self._plan, urls=tuple(one.url for one in targets))
+        _check(targets, plan)
+        self._next = tuple(targets), plan
+        self._writer.put([], 0)  # the thread that feeds the process changes it
 
     @property
     def pid(self) -> int:
@@ -58,6 +73,12 @@ class Feed(Outlet):
         await asyncio.to_thread(self._end)
 
     def _end(self) -> None:
+        self._end_process()
+        for one in (*self._former, self._accounts[1]):
+            one.close()
+
+    def _end_process(self) -> None:
+        """It has a short while to deliver."""
         if self._socket is not None:
             self._socket.close()
         if self._process is not None:
@@ -66,9 +87,23 @@ class Feed(Outlet):
             except subprocess.TimeoutExpired:
                 self._process.kill()
                 self._process.wait()
-        self._counters.close()
+        self._socket = self._process = None
+
+    def _change(self, targets: tuple[Target, ...], plan: Plan) -> None:
+        """Two processes must not have one spool: the old one ends before the new one begins."""
+        self._end_process()
+        self._former.append(self._accounts[1])
+        self._plan, self._accounts = plan, (targets, SharedCounters(len(targets)))
+        if targets:
+            self.restarts -= 1
+            self._start()
 
     def _hand_over(self, block: bytes, events: int) -> int:
+        if self._next is not None:
+            following, self._next = self._next, None
+            self._change(*following)
+        if not self.targets:
+            return 0
         delay = _FIRST_DELAY_S
         while True:
             try:
@@ -97,11 +132,11 @@ class Feed(Outlet):
             self._socket.close()
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         with theirs:
-            plan = msgspec.structs.replace(self._plan, socket_fd=theirs.fileno(), counters_fd=self._counters.fd)
+            plan = msgspec.structs.replace(self._plan, socket_fd=theirs.fileno(), counters_fd=self._accounts[1].fd)
             # In a session of its own: Ctrl-C is for the agent, which tells it when to end.
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "lictor.export.worker", msgspec.json.encode(plan).decode()],
-                pass_fds=(theirs.fileno(), self._counters.fd),
+                pass_fds=(theirs.fileno(), self._accounts[1].fd),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 start_new_session=True,

@@ -175,7 +175,8 @@ def test_loglevel(lictor: Any) -> None:
 
 def test_eventlog(lictor: Any) -> None:
     LOG.params = EventLogParams(10, 0.0, 5)
-    lictor("eventlog", "set", "--max-size", "20", "--rotation-interval", "1h")
+    told = lictor("eventlog", "set", "--max-size", "20", "--rotation-interval", "1h", "-o", "json")
+    assert json.loads(told)["max_size"] == 20
     assert EventLogParams(20, 3600.0, 5) == LOG.params
     assert json.loads(lictor("eventlog", "get", "-o", "json"))["rotation_interval"] == "3600s"
     assert "20 MB" in lictor("eventlog", "get")

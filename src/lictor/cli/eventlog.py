@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from lictor.cli.remote import ask_one, output_option, remote_options, show_json, take_remote
+from lictor.cli.remote import ask, ask_one, output_option, remote_options, show_json, take_remote
 from lictor.errors import LictorError
 
 
@@ -26,7 +26,10 @@ def get(output: str, **options: Any) -> None:
     from lictor.api.pb.tetragon import eventlogservice_pb2 as pb
 
     request = pb.GetEventLogParamsRequest()
-    found = ask_one(take_remote(options), f"{EVENT_LOG}GetEventLogParams", request, pb.GetEventLogParamsResponse)
+    _show(ask_one(take_remote(options), f"{EVENT_LOG}GetEventLogParams", request, pb.GetEventLogParamsResponse), output)
+
+
+def _show(found: Any, output: str) -> None:
     rows = {"max_size": found.max_size, "rotation_interval": found.rotation_interval, "max_backups": found.max_backups}
     if output == "json":
         show_json(rows)
@@ -36,12 +39,15 @@ def get(output: str, **options: Any) -> None:
     click.echo(f"files kept        {found.max_backups}")
 
 
-@command.command("set", help="Change it.")
+@command.command("set", help="Change it, and show what it is then.")
 @click.option("--max-size", type=int, help="Size in MB at which the file is rotated.")
 @click.option("--rotation-interval", help="Time after which it is: 90s, 15m, 24h; 0: never.")
 @click.option("--max-backups", type=int, help="Rotated files to keep.")
+@output_option
 @remote_options
-def set_(max_size: int | None, rotation_interval: str | None, max_backups: int | None, **options: Any) -> None:
+def set_(
+    max_size: int | None, rotation_interval: str | None, max_backups: int | None, output: str, **options: Any
+) -> None:
     from lictor.api.client import EVENT_LOG
     from lictor.api.pb.tetragon import eventlogservice_pb2 as pb
 
@@ -50,4 +56,8 @@ def set_(max_size: int | None, rotation_interval: str | None, max_backups: int |
     if not values:
         raise LictorError("nothing is changed", "give --max-size, --rotation-interval or --max-backups")
     request = pb.SetEventLogParamsRequest(**values)
-    ask_one(take_remote(options), f"{EVENT_LOG}SetEventLogParams", request, pb.SetEventLogParamsResponse)
+    questions: list[tuple[str, Any, Any]] = [
+        (f"{EVENT_LOG}SetEventLogParams", request, pb.SetEventLogParamsResponse),
+        (f"{EVENT_LOG}GetEventLogParams", pb.GetEventLogParamsRequest(), pb.GetEventLogParamsResponse),
+    ]
+    _show(ask(take_remote(options), questions)[1], output)

@@ -504,7 +504,7 @@ def _as_text(found: Sequence[Diagnostic]) -> list[str]:
 def _findings(compiled: Compiled, file: str) -> LictorError:
     errors = [one for one in compiled.diagnostics if one.severity == "error"]
     text = "\n".join(_as_text(errors))
-    return LictorError(f"{file} is no policy that can be loaded here:\n{text}\n", "`lictor policy check` explains")
+    return LictorError(f"{file} is no policy that can be loaded here", f"`lictor policy check` says more\n{text}")
 
 
 def _shown(entry: _Entry) -> str:

@@ -3,16 +3,33 @@
 `Store` stands in for the maps: what is written is what the kernel would read. `Kernel.run` is one run of a hook
 program: it yields wherever another CPU could come between two reads (bpf/engine: hook_applies, load_scope,
 run_groups, step_over_groups, run_group). Grace periods let the runs that are under way end, as the kernel's do.
+
+What is known of processes is kept by pid, and a pid is used again: nothing is cleaned up here when a process ends, as
+if every exit had been missed. All processes share one place in the cache of notes, whose members are read and written
+one after the other.
 """
 
 from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass
 from typing import Any
 
+from lictor.kernel.arrays import string_key
 from lictor.kernel.objects import Object, object_path
-from lictor.policy.plan import Attach, AttachKind, Hook, Plan, Predicate, PredicateKind, Rule, ScopeTerm
+from lictor.policy.plan import (
+    Attach,
+    AttachKind,
+    Hook,
+    OperandSet,
+    Plan,
+    Predicate,
+    PredicateKind,
+    Rule,
+    ScopeTerm,
+    SetKind,
+)
 from lictor.sensors.numbers import Numbers
 from lictor.sensors.policies import PolicyEngine
 from lictor.sensors.shapes import Shapes
@@ -106,13 +123,32 @@ class Calls:
         return []
 
 
+@dataclass
 class Process:
-    """A process: its pid, and its entry in the scope table (generation, bits)."""
+    """Who runs: a pid, when it was born, the program."""
 
-    def __init__(self, pid: int) -> None:
-        self.pid = pid
-        self.generation = 0
-        self.bits = 0
+    pid: int
+    start: int
+    binary: str
+
+
+@dataclass
+class Entry:
+    """What the scope table has for a pid."""
+
+    start: int
+    generation: int
+    bits: int
+
+
+@dataclass
+class Note:
+    """A place of the cache of scopes (struct scope_note). The seal stands for a hash of what it is made of."""
+
+    bits: int = 0
+    seal: tuple[int, int, int] = (0, 0, 0)
+    pid: int = 0
+    generation: int = 0
 
 
 class Kernel:
@@ -120,6 +156,8 @@ class Kernel:
 
     def __init__(self) -> None:
         self.running: list[Iterator[None]] = []
+        self.scopes: dict[int, Entry] = {}
+        self.note = Note()
         self.store = Store(self.finish_all)
         self.engine = PolicyEngine(self.store, Attachments(), Calls())  # type: ignore[arg-type]
         self.offsets = {name: self.store.shapes.offset("hook_state", name) for name in ("words", "mask", "block")}
@@ -141,11 +179,8 @@ class Kernel:
         hooks = self.store.arrays["hooks"]
         if not (yield from self.applies(process, hook)):
             return
+        generation, bits = yield from self.load(process)
         while True:
-            if process.generation != self.store.generation:
-                yield
-                yield from self.refresh(process)
-            generation, bits = process.generation, process.bits
             yield
             words = hooks.load(hook, self.offsets["words"], "<I")
             yield
@@ -157,6 +192,7 @@ class Kernel:
                     yield
             if generation == self.store.generation:
                 break
+            generation, bits = yield from self.refresh(process)
         for word, shared in common.items():
             for place in range(WORD):
                 if shared >> place & 1:
@@ -174,12 +210,15 @@ class Kernel:
             return True
         generation = self.store.generation
         yield
-        bits = process.bits
-        if process.generation != generation:
-            return True
-        yield
-        if bits < 1 << WORD:
+        bits = yield from self.noted(process, generation)
+        if bits:
             return bool(mask & bits)
+        generation = self.store.generation
+        yield
+        entry = self.scopes.get(process.pid)
+        if entry is None or entry.generation != generation or entry.start != process.start:
+            return True
+        bits = entry.bits
         words = hooks.load(hook, self.offsets["words"], "<I")
         for word in range(32):
             yield
@@ -213,15 +252,51 @@ class Kernel:
             group = self.store.arrays["groups"].load(group, 0, "<I")
             yield
 
-    def refresh(self, process: Process) -> Iterator[None]:
-        """Computes the bits of a process: pid predicates and their combinations."""
+    def noted(self, process: Process, generation: int) -> Generator[None, None, int]:
+        """The bits that the note has for a process under a generation (noted_bits), 0: none."""
+        note = self.note
+        bits = note.bits
+        yield
+        pid = note.pid
+        yield
+        noted = note.generation
+        yield
+        seal = note.seal
+        return bits if (pid, noted, seal) == (process.pid, generation, (bits, process.start, generation)) else 0
+
+    def write_note(self, process: Process, bits: int, generation: int) -> Iterator[None]:
+        note = self.note
+        note.bits = bits
+        yield
+        note.seal = (bits, process.start, generation)
+        yield
+        note.pid = process.pid
+        yield
+        note.generation = generation
+        yield
+
+    def load(self, process: Process) -> Generator[None, None, tuple[int, int]]:
+        """The generation and bits that a run goes by (load_scope)."""
+        generation = self.store.generation
+        yield
+        bits = yield from self.noted(process, generation)
+        if bits:
+            return generation, bits
+        entry = self.scopes.get(process.pid)
+        if entry is None or entry.generation != generation or entry.start != process.start:
+            return (yield from self.refresh(process))
+        yield
+        return generation, entry.bits
+
+    def refresh(self, process: Process) -> Generator[None, None, tuple[int, int]]:
+        """Computes the bits of a process: questions about its program, and their combinations (refresh_scope)."""
         store = self.store
         generation = store.generation
         bits = 1
         yield
         for element in range(SIZES["predicates"]):
             kind, _, _, bit, _, number, _ = store.shapes.unpack("predicate", store.arrays["predicates"].read(element))
-            if kind and store.shapes.pack("number_key", number, process.pid) in store.numbers:
+            if kind and string_key(store.seed, number, process.binary.encode()) in store.strings:
                 bits |= 1 << bit
         yield
         for element in range(SIZES["conjunctions"]):
@@ -232,14 +307,28 @@ class Kernel:
             wanted = [bits >> term & 1 for term in terms[: positive + negative]]
             if all(wanted[:positive]) and not any(wanted[positive:]):
                 bits |= 1 << bit
-        process.bits = bits
-        process.generation = generation
+        yield from self.keep(process, bits, generation)
+        return generation, bits
+
+    def keep(self, process: Process, bits: int, generation: int) -> Iterator[None]:
+        """Stores what was computed (store_scope)."""
+        if bits < 1 << WORD:
+            yield from self.write_note(process, bits, generation)
+        else:
+            self.note.generation = 0
+        entry = self.scopes.get(process.pid)
+        if entry is None or entry.start != process.start:
+            self.scopes[process.pid] = Entry(process.start, generation, bits)
+            return
+        entry.bits = bits
+        yield
+        entry.generation = generation
 
 
-def plan(name: str, hook: str, pids: tuple[int, ...], negated: bool) -> Plan:
-    """A policy on a hook, for some processes, or for all others; for everyone without pids."""
-    predicates = (Predicate(kind=PredicateKind.PID, numbers=pids),) if pids else ()
-    scope = (ScopeTerm(predicate=0, negated=negated),) if pids else ()
+def plan(name: str, hook: str, binaries: tuple[str, ...], negated: bool) -> Plan:
+    """A policy on a hook, for some programs, or for all others; for everyone without binaries."""
+    predicates = (Predicate(kind=PredicateKind.BINARY, set=0),) if binaries else ()
+    scope = (ScopeTerm(predicate=0, negated=negated),) if binaries else ()
     attach = Attach(kind=AttachKind.KPROBE, target=hook)
     return Plan(
         name=name,
@@ -254,4 +343,5 @@ def plan(name: str, hook: str, pids: tuple[int, ...], negated: bool) -> Plan:
             ),
         ),
         predicates=predicates,
+        sets=(OperandSet(kind=SetKind.STRINGS, texts=binaries),) if binaries else (),
     )

@@ -6,8 +6,9 @@ its end and are for its process match once; others may match once if they were i
 
 from __future__ import annotations
 
+import itertools
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -16,25 +17,27 @@ from policy_machine import Kernel, Process, plan
 
 HOOKS = ("first", "second")
 PIDS = (1, 2)
+BINARIES = ("/bin/one", "/bin/two")
 NAMES = ("a", "b", "c")
 
 
 @dataclass
 class Version:
-    """One plan of a policy: for which processes, on which hook."""
+    """One plan of a policy: for which programs, on which hook."""
 
     name: str
     hook: str
-    pids: tuple[int, ...]
+    binaries: tuple[str, ...]
     negated: bool
 
-    def is_for(self, pid: int) -> bool:
-        return not self.pids or (pid in self.pids) is not self.negated
+    def is_for(self, binary: str) -> bool:
+        return not self.binaries or (binary in self.binaries) is not self.negated
 
 
 @dataclass
 class Run:
     pid: int
+    binary: str
     hook: str
     certain: set[int]  # instances in force all the time
     possible: set[int]
@@ -45,7 +48,8 @@ class PolicyLife(RuleBasedStateMachine):
     @initialize()
     def begin(self) -> None:
         self.kernel = Kernel()
-        self.processes = {pid: Process(pid) for pid in PIDS}
+        self.births = itertools.count(1)
+        self.processes = {pid: Process(pid, next(self.births), BINARIES[0]) for pid in PIDS}
         self.versions: dict[int, Version] = {}  # by instance, all that ever were
         self.in_force: dict[str, int] = {}
         self.runs: list[Run] = []
@@ -57,14 +61,14 @@ class PolicyLife(RuleBasedStateMachine):
     @rule(
         name=st.sampled_from(NAMES),
         hook=st.sampled_from(HOOKS),
-        pids=st.sets(st.sampled_from(PIDS)).map(lambda found: tuple(sorted(found))),
+        binaries=st.sets(st.sampled_from(BINARIES)).map(lambda found: tuple(sorted(found))),
         negated=st.booleans(),
         instead=st.booleans(),
         running=st.sampled_from(PIDS),
-        far=st.integers(0, 14),
+        far=st.integers(0, 24),
     )
     def put(
-        self, name: str, hook: str, pids: tuple[int, ...], negated: bool, instead: bool, running: int, far: int
+        self, name: str, hook: str, binaries: tuple[str, ...], negated: bool, instead: bool, running: int, far: int
     ) -> None:
         """Load a policy, or replace it, while a run is somewhere; `instead`: another goes first and leaves its room."""
         self.start(running, hook)
@@ -75,8 +79,8 @@ class PolicyLife(RuleBasedStateMachine):
         gone = next((one for one in self.in_force if one != name), None)
         if instead and gone is not None:
             self.take_out(gone)
-        version = Version(name, hook, pids, negated)
-        made = plan(name, hook, pids, negated)
+        version = Version(name, hook, binaries, negated)
+        made = plan(name, hook, binaries, negated)
         before = self.in_force.get(name)
         for run in self.runs:
             run.certain.discard(before or 0)
@@ -111,9 +115,10 @@ class PolicyLife(RuleBasedStateMachine):
         if shared is None or any(run.pid == pid for run in self.runs):
             return
         now = set(self.in_force.values())
-        run = Run(pid, hook, set(now), set(now))
+        process = self.processes[pid]
+        run = Run(pid, process.binary, hook, set(now), set(now))
         self.runs.append(run)
-        steps = self.kernel.run(self.processes[pid], shared.number, lambda _, instance: run.found.append(instance))
+        steps = self.kernel.run(process, shared.number, lambda _, instance: run.found.append(instance))
         self.kernel.running.append(steps)
 
     @rule(count=st.integers(1, 4))
@@ -123,12 +128,38 @@ class PolicyLife(RuleBasedStateMachine):
                 self.kernel.step(number % len(self.kernel.running))
         self.settle()
 
-    @rule(pid=st.sampled_from(PIDS))
-    def execs(self, pid: int) -> None:
+    @rule(pid=st.sampled_from(PIDS), binary=st.sampled_from(BINARIES))
+    def execs(self, pid: int, binary: str) -> None:
         """The bits are computed anew, whatever else runs."""
         if not any(run.pid == pid for run in self.runs):
-            for _ in self.kernel.refresh(self.processes[pid]):
+            process = self.processes[pid] = replace(self.processes[pid], binary=binary)
+            for _ in self.kernel.refresh(process):
                 pass
+
+    @rule(pid=st.sampled_from(PIDS), binary=st.sampled_from(BINARIES))
+    def ends(self, pid: int, binary: str) -> None:
+        """The process ends, which the kernel half does not hear, and another one has its pid."""
+        if not any(run.pid == pid for run in self.runs):
+            self.processes[pid] = Process(pid, next(self.births), binary)
+
+    @rule(pid=st.sampled_from(PIDS), hook=st.sampled_from(HOOKS), binaries=st.permutations(BINARIES))
+    def pid_is_used_again(self, pid: int, hook: str, binaries: list[str]) -> None:
+        """Each of the processes runs into the hook before the next one has its pid."""
+        for binary in binaries:
+            self.ends(pid, binary)
+            self.start(pid, hook)
+            self.kernel.finish_all()
+            self.settle()
+
+    @rule(hook=st.sampled_from(HOOKS), others=st.sampled_from(HOOKS), data=st.data())
+    def one_place_for_both(self, hook: str, others: str, data: st.DataObject) -> None:
+        """Two processes that look at the same place of the cache, step by step."""
+        self.start(PIDS[0], hook)
+        self.start(PIDS[1], others)
+        for _ in range(data.draw(st.integers(5, 40))):
+            if self.kernel.running:
+                self.kernel.step(data.draw(st.integers(0, len(self.kernel.running) - 1)))
+        self.settle()
 
     def settle(self) -> None:
         """Judge the runs that have ended."""
@@ -149,7 +180,7 @@ class PolicyLife(RuleBasedStateMachine):
         found = set()
         for instance in instances:
             version = self.versions[instance]
-            if version.hook == run.hook and version.is_for(run.pid):
+            if version.hook == run.hook and version.is_for(run.binary):
                 found.add(instance)
         return found
 

@@ -55,6 +55,7 @@ struct {
 
 POLICY_HASH(set_numbers, struct number_key, u32, 1 << 17);
 POLICY_HASH(set_strings, struct string_key, u32, 1 << 17);
+POLICY_HASH(set_networks, struct network_key, u32, 1 << 17);
 POLICY_HASH(notes, u64, struct note, 32768);
 POLICY_HASH(kept_calls, struct call_key, struct kept_call, 65536);
 POLICY_HASH(scope_table, u32, struct scope_entry, 131072);
@@ -65,21 +66,5 @@ struct {
 	__type(key, struct rate_key);
 	__type(value, u64);
 } rate_limits SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__uint(max_entries, 1 << 17);
-	__type(key, struct address4_key);
-	__type(value, u32);
-} set_addresses4 SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__uint(max_entries, 1 << 17);
-	__type(key, struct address6_key);
-	__type(value, u32);
-} set_addresses6 SEC(".maps");
 
 #endif

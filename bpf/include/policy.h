@@ -432,16 +432,10 @@ struct number_range {
 	u64 least, greatest; /* inclusive; in a signed set both with the top bit turned */
 };
 
-struct address4_key {
-	u32 prefix;
+struct network_key {
 	u32 set;
-	u8 address[4];
-};
-
-struct address6_key {
-	u32 prefix;
-	u32 set;
-	u8 address[16];
+	u32 bits; /* of the address, as it lies in a packet; the others are 0 */
+	u64 address[2];
 };
 
 enum predicate_kind {

@@ -4,6 +4,7 @@
 #define LICTOR_FILTER_H
 
 #include "match/expression.h"
+#include "match/networks.h"
 #include "match/sets.h"
 #include "read/task.h"
 #include "read/value.h"
@@ -151,34 +152,18 @@ __noinline int address_in(u32 slot, u32 id, u32 offset)
 {
 	struct scratch *s = scratch_at(slot);
 	struct filter *f = filters_at(id);
-	struct address6_key six;
-	struct address4_key four;
 	struct address *address;
 
 	if (!s || !f)
 		return 0;
 	address = (struct address *)&s->data[masked(offset, DATA_ROOM)];
 	/* Without a family it is what IPv4 takes for its own. */
-	if (address->family != AF_INET6) {
-		if (!f->set)
-			return 0;
-		four.prefix = 64;
-		four.set = f->set;
-		__builtin_memcpy(four.address, address->bytes, 4);
-		return !!bpf_map_lookup_elem(&set_addresses4, &four);
-	}
-	six.prefix = 160;
-	six.set = f->set6;
-	__builtin_memcpy(six.address, address->bytes, 16);
-	if (f->set6 && bpf_map_lookup_elem(&set_addresses6, &six))
+	if (address->family != AF_INET6)
+		return f->set && find_network(f->set, *(u32 *)address->bytes, 0);
+	if (f->set6 && find_network(f->set6, *(u64 *)address->bytes, *(u64 *)(address->bytes + 8)))
 		return 1;
 	/* ::ffff:a.b.c.d is an address of version 4, reached by a socket of version 6. */
-	if (!f->set || !is_mapped(address->bytes))
-		return 0;
-	four.prefix = 64;
-	four.set = f->set;
-	__builtin_memcpy(four.address, address->bytes + 12, 4);
-	return !!bpf_map_lookup_elem(&set_addresses4, &four);
+	return f->set && is_mapped(address->bytes) && find_network(f->set, *(u32 *)(address->bytes + 12), 0);
 }
 
 /*

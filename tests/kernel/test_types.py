@@ -345,6 +345,7 @@ def test_every_policy_gets_memory_that_is_read_again(bench: Bench, machine: Mach
     mine = [event for event in found if event["tid"] == os.getpid()]
     assert sorted(event["policy_name"] for event in mine) == ["one", "two"], found
     assert all(event["args"][0]["string_arg"] == str(place / "wanted") for event in mine), mine
+    assert {event.extra.flags for event in bench.events if event.tid == os.getpid()} == {("readAgain",)}
 
 
 _ = (lsm, run)

@@ -96,7 +96,7 @@ class Store:
         self.arrays = {name: Array(sizes.get(shapes[name], 4), SIZES[name]) for name in SIZES}
         first = {"selectors": 0, "filters": 0, "set_lengths": 0, "set_ranges": 0, "predicates": 0, "conjunctions": 0}
         self.free = {name: Numbers(name, first.get(name, 1), SIZES[name]) for name in SIZES}
-        self.numbers, self.strings, self.addresses4, self.addresses6 = (Table() for _ in range(4))
+        self.numbers, self.strings, self.networks = (Table() for _ in range(3))
         self.seed = bytes(16)
         self.generation = 1
         self.grace_period = wait

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from lictor.policy.plan import SetKind
 from lictor.sensors.numbers import Numbers
-from lictor.sensors.sets import search_marks, starts_of
+from lictor.sensors.sets import network_marks, search_marks, starts_of
 
 texts = st.lists(st.text("ab", min_size=1, max_size=9).map(str.encode), min_size=1, max_size=12, unique=True)
 
@@ -79,3 +79,21 @@ def test_numbers_are_given_once_and_come_back_whole(counts: list[int], random: o
         numbers.give(first, count)
     assert numbers.used == 0
     assert numbers.take(200) == 3
+
+
+networks = st.lists(st.tuples(st.integers(0, 255), st.integers(0, 8)), min_size=1, max_size=8)
+
+
+@given(networks, st.integers(0, 255))
+def test_networks(members: list[tuple[int, int]], address: int) -> None:
+    """As bpf/match/networks.h does, with addresses of 8 bits."""
+    lengths = sorted({length for _, length in members})
+    marks = network_marks(members, lengths, 8)
+    low, high, found = 0, len(lengths), False
+    while low < high and not found:
+        middle = (low + high) // 2
+        kept = 8 - lengths[middle]
+        mark = marks.get((address >> kept << kept, lengths[middle]), 0)
+        found = bool(mark & 1)
+        low, high = (middle + 1, high) if mark else (low, middle)
+    assert found == any(address >> 8 - length == member >> 8 - length for member, length in members)

@@ -8,7 +8,7 @@ from typing import Any
 
 from lictor.kernel.libbpf import KernelError, ffi, lib, possible_cpus
 
-HASH, TRIE = 1, 11
+HASH = 1
 _SIZES = (32, 64, 96, 128, 192, 256, 512, 1024, 2048, 4096, 8192, 16384)  # that the kernel's allocator has
 PERCPU_TYPES = frozenset({5, 6, 9})  # hash, array, LRU hash (enum bpf_map_type)
 
@@ -68,21 +68,18 @@ class Map:
         return True
 
     def memory(self) -> int:
-        """Bytes that the map holds in the kernel now. Of hashes and tries, which have no element before it is stored,
-        that is computed from their elements: kernels before 6.4 tell of them as if they were full."""
-        if self._type not in (HASH, TRIE):
+        """Bytes that the map holds in the kernel now. Of hashes, which have no element before it is stored, that is
+        computed from their elements: kernels before 6.4 tell of them as if they were full."""
+        if self._type != HASH:
             return int(lib.lictor_map_bytes(self.fd))
-        fixed = 16 << (self.max_entries - 1).bit_length() if self._type == HASH else 0
+        fixed = 16 << (self.max_entries - 1).bit_length()
         return fixed + self.element * sum(1 for _ in self.keys())
 
     @property
     def element(self) -> int:
-        """Bytes that an element of a hash or a trie takes of the kernel's allocator."""
-        rounded = -(-self.key_size // 8) * 8 + -(-self.value_size // 8) * 8
-        # struct htab_elem and a list node, or struct lpm_trie_node, of which there may be one more for each branch.
-        size = rounded + (56 if self._type == HASH else 40)
-        room = next((one for one in _SIZES if one >= size), size)
-        return room if self._type == HASH else 2 * room
+        """Bytes that an element of a hash takes of the kernel's allocator: struct htab_elem and a list node, too."""
+        size = -(-self.key_size // 8) * 8 + -(-self.value_size // 8) * 8 + 56
+        return next((one for one in _SIZES if one >= size), size)
 
     def take(self, key: bytes) -> bytes | None:
         """Look up and delete in one step (`BPF_MAP_LOOKUP_AND_DELETE_ELEM`)."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from lictor.kernel.arrays import string_key
@@ -64,8 +65,8 @@ class Sets:
         store = self._store
         return {
             SetKind.NUMBERS: store.numbers,
-            SetKind.ADDRESSES4: store.addresses4,
-            SetKind.ADDRESSES6: store.addresses6,
+            SetKind.ADDRESSES4: store.networks,
+            SetKind.ADDRESSES6: store.networks,
         }.get(operands.kind, store.strings)
 
     def _fill(self, found: _Filled, operands: OperandSet) -> None:
@@ -79,7 +80,7 @@ class Sets:
         elif kind is SetKind.RANGES:
             self._fill_ranges(found, operands)
         elif kind in (SetKind.ADDRESSES4, SetKind.ADDRESSES6):
-            self._fill_addresses(found, operands)
+            self._fill_networks(found, operands)
         else:
             texts = [text.encode("latin-1") for text in operands.texts]
             if kind is SetKind.SUBSTRINGS_IGNORE_CASE:
@@ -95,12 +96,7 @@ class Sets:
         marks = dict.fromkeys(texts, _MEMBER)
         if kind is not SetKind.STRINGS:
             at_end = kind is SetKind.POSTFIXES
-            lengths = sorted({len(text) for text in texts})
-            marks = search_marks(texts, lengths, at_end)
-            found.count = len(lengths)
-            found.first = self._store.free["set_lengths"].take(found.count)
-            for place, length in enumerate(lengths):
-                self._store.arrays["set_lengths"].write(found.first + place, struct.pack("<I", length))
+            marks = search_marks(texts, self._put_lengths(found, {len(text) for text in texts}), at_end)
         seed = self._store.seed
         pairs = [(string_key(seed, found.number, text), struct.pack("<I", mark)) for text, mark in marks.items()]
         found.keys = [key for key, _ in pairs]
@@ -114,14 +110,25 @@ class Sets:
             packed = self._store.shapes.pack("number_range", (least & _MASK) ^ turn, (greatest & _MASK) ^ turn)
             self._store.arrays["set_ranges"].write(found.first + place, packed)
 
-    def _fill_addresses(self, found: _Filled, operands: OperandSet) -> None:
-        six = operands.kind is SetKind.ADDRESSES6
-        table = self._store.addresses6 if six else self._store.addresses4
-        for address, length in operands.networks:
-            packed = address.to_bytes(16 if six else 4, "big")
-            key = self._store.shapes.pack("address6_key" if six else "address4_key", 32 + length, found.number, packed)
-            found.keys.append(key)
-            table.update(key, _ONE)
+    def _fill_networks(self, found: _Filled, operands: OperandSet) -> None:
+        bits = 32 if operands.kind is SetKind.ADDRESSES4 else 128
+        lengths = self._put_lengths(found, {length for _, length in operands.networks})
+        pairs = []
+        for (address, length), mark in network_marks(operands.networks, lengths, bits).items():
+            packed = address.to_bytes(bits // 8, "big").ljust(16, b"\0")
+            words = (int.from_bytes(packed[:8], "little"), int.from_bytes(packed[8:], "little"))
+            key = self._store.shapes.pack("network_key", found.number, length, *words)
+            pairs.append((key, struct.pack("<I", mark)))
+        found.keys = [key for key, _ in pairs]
+        self._store.networks.update_many(pairs)
+
+    def _put_lengths(self, found: _Filled, lengths: set[int]) -> list[int]:
+        """Write the lengths that the search by halves goes over."""
+        found.count = len(lengths)
+        found.first = self._store.free["set_lengths"].take(found.count)
+        for place, length in enumerate(sorted(lengths)):
+            self._store.arrays["set_lengths"].write(found.first + place, struct.pack("<I", length))
+        return sorted(lengths)
 
     def _empty(self, found: _Filled, operands: OperandSet) -> None:
         store, table = self._store, self._table(operands)
@@ -168,6 +175,29 @@ def search_marks(texts: list[bytes], lengths: list[int], at_end: bool) -> dict[b
             mark = part(text, lengths[middle])
             if mark not in marks:
                 known = any(part(mark, one) in whole for one in lengths[:middle])
+                marks[mark] = _MEMBER if known else _MARK
+            low = middle + 1
+    return marks
+
+
+def network_marks(networks: Iterable[tuple[int, int]], lengths: list[int], bits: int) -> dict[tuple[int, int], int]:
+    """The same for networks of addresses with so many bits (bpf/match/networks.h)."""
+
+    def part(address: int, length: int) -> tuple[int, int]:
+        return address >> bits - length << bits - length, length
+
+    whole = {part(address, length) for address, length in networks}
+    marks = dict.fromkeys(sorted(whole), _MEMBER)
+    for address, length in whole:
+        low, high = 0, len(lengths)
+        while low < high:
+            middle = (low + high) // 2
+            if lengths[middle] > length:
+                high = middle
+                continue
+            mark = part(address, lengths[middle])
+            if mark not in marks:
+                known = any(part(address, one) in whole for one in lengths[:middle])
                 marks[mark] = _MEMBER if known else _MARK
             low = middle + 1
     return marks

@@ -34,8 +34,7 @@ _FIELDS = {
     "operand_set": ("kind", "first", "count", "least", "starts*4"),
     "number_key": ("set", "number"),
     "number_range": ("least", "greatest"),
-    "address4_key": ("prefix", "set", "address"),
-    "address6_key": ("prefix", "set", "address"),
+    "network_key": ("set", "bits", "address*2"),
     "predicate": ("kind", "op", "sticky", "bit", "twin", "set", "born"),
     "conjunction": ("bit", "positive", "negative", "term*12"),
 }  # fmt: skip

@@ -13,7 +13,6 @@ _POLICY, _GROUP, _SELECTOR, _COUNTERS, _FILTER = 32, 36, 88, 56, 88
 _HOOK, _READ, _PREDICATE, _SET = 456, 16, 64, 48
 _RANGE, _LENGTH = 16, 4
 _HASH_ENTRY = 96  # 48 of the kernel's, key and value, rounded up to a slab
-_TRIE_NODE = {SetKind.ADDRESSES4: 64, SetKind.ADDRESSES6: 96}  # an entry takes one, and mostly one to reach it
 _BY_LENGTH = (SetKind.PREFIXES, SetKind.POSTFIXES, SetKind.SUBSTRINGS, SetKind.SUBSTRINGS_IGNORE_CASE)
 
 
@@ -33,10 +32,15 @@ def set_bytes(one: OperandSet) -> int:
     """What a set takes in the kernel."""
     if one.kind is SetKind.RANGES:
         return _SET + _RANGE * len(one.ranges)
-    if one.kind in _TRIE_NODE:
-        return _SET + 2 * _TRIE_NODE[one.kind] * len(one.networks)
-    if one.kind in _BY_LENGTH:  # the search by halves over the lengths leaves marks on its way
-        lengths = len({len(text) for text in one.texts})
-        marks = len(one.texts) * max(lengths.bit_length() - 1, 0)
-        return _SET + _LENGTH * lengths + _HASH_ENTRY * (len(one.texts) + marks)
+    if one.networks:
+        return _by_length([length for _, length in one.networks])
+    if one.kind in _BY_LENGTH:
+        return _by_length([len(text) for text in one.texts])
     return _SET + _HASH_ENTRY * (len(one.texts) + len(one.numbers))
+
+
+def _by_length(found: list[int]) -> int:
+    """The search by halves over the lengths that occur leaves marks on its way."""
+    lengths = len(set(found))
+    marks = len(found) * max(lengths.bit_length() - 1, 0)
+    return _SET + _LENGTH * lengths + _HASH_ENTRY * (len(found) + marks)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 
 import msgspec
 import pytest
@@ -53,6 +54,34 @@ def test_a_hook_that_fails_undoes_those_before_it(bench: Bench, machine: Machine
     assert not bench.engine.names()
     with bench.policy(good):
         assert bench.engine.names() == [("", "row")]
+
+
+def held() -> Counter[str]:
+    """Programs, links and events of perf that this process has."""
+    names = (f"/proc/self/fd/{number}" for number in os.listdir("/proc/self/fd"))
+    targets = [os.readlink(name) for name in names if os.path.lexists(name)]
+    return Counter(one for one in targets if one.startswith(("anon_inode:bpf", "anon_inode:[perf")))
+
+
+def test_a_hook_is_attached_once_and_let_go_by_its_last_user(bench: Bench, machine: Machine) -> None:
+    """A further policy loads no program, so that no verifier runs, and makes no link."""
+    engine = bench.engine
+    with bench.policy(plan(machine, "1:2", "warm")):
+        pass
+    fd = os.open("/dev/null", os.O_RDONLY)
+    nothing = held()
+    engine.load(plan(machine, "1:2", "first"))
+    one = held()
+    assert one - nothing
+    engine.load(plan(machine, "1:2", "second"))
+    assert held() == one
+    engine.unload("", "first")
+    assert held() == one
+    found = bench.during(plan(machine, "1:2", "third"), lambda: os.lseek(fd, 1, os.SEEK_SET))
+    assert {event["policy_name"] for event in found if event["tid"] == os.getpid()} == {"second", "third"}
+    engine.unload("", "second")
+    assert held() == nothing
+    os.close(fd)
 
 
 def test_replacing_keeps_the_old_plan_when_the_new_one_fails(bench: Bench, machine: Machine) -> None:

@@ -87,6 +87,7 @@ def test_it_enforces_for_a_while(agent: RunningAgent, policy: str) -> None:
     shown = status(agent, policy)
     assert shown["mode"] == "TP_MODE_ENFORCE"
     assert "mode enforce for" in json.dumps(shown)
+    assert "killed, may have happened (around it: " in json.dumps(shown)
     assert not survives()
     agent.wait(survives, "the enforcement to end by itself")
     assert status(agent, policy)["mode"] == "TP_MODE_MONITOR"

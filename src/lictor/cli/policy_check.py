@@ -15,6 +15,7 @@ from lictor.errors import EXIT_PROBLEMS
 from lictor.policy.codes import Severity
 from lictor.policy.compile import compile_policy
 from lictor.policy.diagnostics import Diagnostic, as_sarif, as_text
+from lictor.policy.explain import promises
 
 
 @click.command(
@@ -34,13 +35,18 @@ def command(files: tuple[str, ...], form: str | None, strict: bool, quiet: bool,
     texts = [(name, read(name)) for name in files]
     target = machine(facts_file)
     found: list[Diagnostic] = []
+    promised: list[str] = []
     for name, data in texts:
-        found += compile_policy(data, "<stdin>" if name == "-" else name, target).diagnostics
+        compiled = compile_policy(data, "<stdin>" if name == "-" else name, target)
+        found += compiled.diagnostics
+        promised += promises(compiled.plan) if compiled.plan else ()
     bad = (Severity.ERROR, Severity.WARNING) if strict else (Severity.ERROR,)
     problems = sum(one.severity in bad for one in found)
     shown = [one for one in found if one.severity in bad] if quiet else found
     _show(shown, form)
     if form is None:
+        for line in () if quiet else promised:
+            click.echo(safe(line))
         click.echo(_summary(len(files), found), err=True)
     if problems:
         sys.exit(EXIT_PROBLEMS)

@@ -29,7 +29,7 @@ from lictor.api.ports import (
 )
 from lictor.daemon.persist import Kept, Store
 from lictor.errors import LictorError
-from lictor.policy.plan import ActionKind, Hook, Mode, Plan, Rule
+from lictor.policy.plan import ActionKind, Enforcement, Hook, Mode, Plan, Rule
 
 if TYPE_CHECKING:
     from lictor.policy.compile import Compiled
@@ -491,7 +491,12 @@ def _promises(plan: Plan, suspended: bool) -> str:
     """What enforcement guarantees, hook by hook."""
     now = ", suspended" if suspended else ""
     promises = [(hook_name(hook), hook.enforcement) for hook in plan.hooks]
-    return "; ".join(f"{name}: {one.guarantee.value}{now}" for name, one in promises if one is not None)
+    said = (f"{name}: {one.guarantee.value}{now}{_around(one)}" for name, one in promises if one is not None)
+    return "; ".join(dict.fromkeys(said))
+
+
+def _around(promise: Enforcement) -> str:
+    return f" (around it: {', '.join(promise.bypasses)})" if promise.bypasses else ""
 
 
 def _as_text(found: Sequence[Diagnostic]) -> list[str]:

@@ -104,6 +104,18 @@ def _enforcement(found: Enforcement) -> Iterator[str]:
         yield f"  {'around it' if number == 0 else '':9} {one}"
 
 
+def promises(plan: Plan) -> list[str]:
+    """What enforcement promises and what gets around it: a line for each hook that enforces, of equal ones one."""
+    made = [(hook.function, hook.enforcement) for hook in plan.hooks if hook.enforcement is not None]
+    found = (f"{plan.name}: {function}: {'; around it: '.join(_in_short(one))}" for function, one in made)
+    return list(dict.fromkeys(found))
+
+
+def _in_short(found: Enforcement) -> tuple[str, ...]:
+    by = f" by {found.method}" if found.method else ""
+    return (f"{found.guarantee}{by}", *((", ".join(found.bypasses),) if found.bypasses else ()))
+
+
 def _read(read: Read) -> str:
     parts = [_named(read), f"as {read.type}"]
     if read.size_index is not None:

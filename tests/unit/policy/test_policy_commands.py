@@ -51,6 +51,14 @@ def test_sarif_and_quiet(tmp_path: Path) -> None:
     assert "kill-without-deny" not in check(tmp_path, WARNS, "--quiet").output
 
 
+def test_check_says_what_enforcement_promises(tmp_path: Path) -> None:
+    denies = HEAD + "  lsmhooks: [{hook: file_open, selectors: [{matchActions: [{action: Override, argError: -1}]}]}]\n"
+    said = "test: file_open: prevented by lsm; around it: descriptors that were open before"
+    assert said in check(tmp_path, denies).output.splitlines()
+    assert said not in check(tmp_path, denies, "--quiet").output
+    assert "around it" not in check(tmp_path, GOOD).output
+
+
 def test_standard_input(tmp_path: Path) -> None:
     done = CliRunner().invoke(policy_check.command, ["-", "--facts", str(FACTS)], input=WRONG)
     assert done.output.startswith("<stdin>:5:21: error")

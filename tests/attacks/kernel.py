@@ -224,12 +224,15 @@ def clock_adjusted(ground: Ground) -> Strike:
     return strike
 
 
+_BY_CAPABILITY = "privileges/deny-sys-admin"
 ATTACKS = (
     Attack("mount", "mounts/deny-mount", mounted, cost=2),
     Attack("bind mount", "mounts/deny-mount", bind_mounted, cost=2),
     Attack("move_mount", "mounts/deny-mount", mount_moved, cost=2),
     Attack("mount put nowhere", "mounts/deny-mount", mount_detached, outcome=Outcome.DETOUR),
     Attack("mount changed by mount_setattr", "mounts/deny-mount", mount_changed, outcome=Outcome.DETOUR),
+    Attack("mount put nowhere, by capability", _BY_CAPABILITY, mount_detached),
+    Attack("mount changed, by capability", _BY_CAPABILITY, mount_changed),
     Attack("pivot_root", "mounts/deny-pivot-root", pivoted, cost=8),
     Attack("module from a file", "kernel/deny-modules", module_from_file, kernels=_MODULES, cost=50),
     Attack("module from memory", "kernel/deny-modules", module_from_memory, kernels=_MODULES, cost=50),

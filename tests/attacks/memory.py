@@ -6,6 +6,7 @@ import ctypes
 import os
 from pathlib import Path
 
+from attacks import execution
 from attacks.row import Attack, Ground, Outcome, Strike
 from attacks.syscalls import MMAP, MPROTECT, PERSONALITY, attempt, call, refused
 
@@ -102,6 +103,8 @@ def mapped_writable(ground: Ground) -> Strike:
 
 ATTACKS = (
     Attack("mmap of a file for execution", "memory/deny-mapping", mapped),
+    Attack("program by the loader, by mapping", "memory/deny-mapping", execution.by_the_loader, cost=8),
+    Attack("program as loader, by mapping", "memory/deny-mapping", execution.as_loader, cost=4),
     Attack("mprotect of a mapped file for execution", "memory/deny-mapping", mapped_then_protected),
     Attack("mprotect for execution", "memory/deny-mprotect", protected),
     Attack("mprotect where reading is executing", "memory/deny-mprotect", readable_is_executable),

@@ -18,6 +18,7 @@ from attacks.syscalls import (
     DELETE_MODULE,
     FINIT_MODULE,
     INIT_MODULE,
+    KEXEC_FILE_LOAD,
     KEXEC_LOAD,
     MOUNT,
     MOUNT_SETATTR,
@@ -33,6 +34,7 @@ from attacks.syscalls import (
 _one_at_a_time = threading.Lock()  # for what there is only one of in the machine
 _BIND = 0x1000
 _DETACH = 2
+_NO_INITRAMFS = 4
 _NOEXEC = 8  # MOUNT_ATTR_NOEXEC
 _MODULES = ("6.1", "6.12")  # the others have none that could be loaded
 
@@ -191,6 +193,22 @@ def kexec(ground: Ground) -> Strike:
     return strike
 
 
+def kexec_from_a_file(ground: Ground) -> Strike:
+    del ground
+    cache = Path(os.environ.get("LICTOR_VM_DIR", Path.home() / ".cache" / "lictor-vm"))
+    image = os.open(next(cache.glob(f"*/boot/vmlinuz-{os.uname().release}")), os.O_RDONLY)
+    loaded = Path("/sys/kernel/kexec_loaded")
+
+    def strike() -> bool:
+        with _one_at_a_time:
+            refused(lambda: call(KEXEC_FILE_LOAD, image, -1, 1, b"", _NO_INITRAMFS))
+            if loaded.read_text() != "1\n":
+                return False
+            return call(KEXEC_LOAD, 0, 0, None, 0) == 0
+
+    return strike
+
+
 def _offset() -> float:
     return time.clock_gettime(time.CLOCK_REALTIME) - time.clock_gettime(time.CLOCK_BOOTTIME)
 
@@ -239,6 +257,7 @@ ATTACKS = (
     Attack("bpf map", "kernel/deny-bpf", bpf_map),
     Attack("bpf program", "kernel/deny-bpf", bpf_program),
     Attack("kexec", "kernel/deny-kexec", kexec, cost=4),
+    Attack("kexec from a file", "kernel/deny-kexec", kexec_from_a_file, cost=50),
     Attack("set the clock", "kernel/deny-clock", clock_set, cost=2),
     Attack("adjust the clock", "kernel/deny-clock", clock_adjusted, cost=2, outcome=Outcome.DETOUR),
 )

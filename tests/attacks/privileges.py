@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import mmap
 import os
+import shutil
 import signal
 import struct
 import threading
@@ -229,12 +230,29 @@ def traced_by_its_own_wish(ground: Ground) -> Strike:
     return lambda: succeeds(ground.program("own"), "trace")
 
 
+def user_of_a_program(ground: Ground) -> Strike:
+    """A set-uid program has another user without a call for it."""
+    program = Path(f"/opt/set-uid-{ground.number}")
+    shutil.copy(ground.program("own"), program)
+    os.chown(program, _OTHER, -1)
+    program.chmod(0o4755)
+    return lambda: succeeds(str(program), "is", str(_OTHER))
+
+
+def capability_regained(ground: Ground) -> Strike:
+    """What root runs has all capabilities again."""
+    return lambda: succeeds(ground.program("own"), "regain", str(_SYS_PTRACE))
+
+
+_GAINED = "privileges/deny-gained-capabilities"
 ATTACKS = (
     Attack("setuid", "privileges/deny-setuid", user_changed),
+    Attack("setuid by a program", "privileges/deny-setuid", user_of_a_program, cost=4, outcome=Outcome.DETOUR),
     Attack("setgid", "privileges/deny-setgid", group_changed),
     Attack("setgroups", "privileges/deny-setgid", groups_changed),
     Attack("capset", "privileges/deny-capset", capability_raised),
-    Attack("gained capabilities", "privileges/deny-gained-capabilities", capability_raised),
+    Attack("gained capabilities", _GAINED, capability_raised),
+    Attack("capability regained", _GAINED, capability_regained, cost=8, outcome=Outcome.DETOUR),
     Attack("user namespace", "namespaces/deny-user", user_namespace, cost=8),
     Attack("unshare", "namespaces/deny-unshare", unshared, kernels=WITH_OVERRIDE, promised=False),
     Attack("setns", "namespaces/deny-setns", joined, kernels=WITH_OVERRIDE, promised=False),

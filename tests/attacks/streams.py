@@ -19,6 +19,10 @@ _MPTCP = 262
 _TUNSETIFF = 0x400454CA
 _TUN, _NO_HEAD = 0x0001, 0x1000
 _BEFORE_6_5 = ("6.1",)
+_HARMLESS = "127.0.9.9"
+_TRANSLATION = f"""qdisc add dev lo clsact
+filter add dev lo egress protocol ip u32 match ip dst {_HARMLESS} action nat ingress {_HARMLESS} {network.FORBIDDEN}
+"""
 
 
 def _from_a_file(client: socket.socket, mark: bytes) -> object:
@@ -87,6 +91,16 @@ def from_a_device(ground: Ground) -> Strike:
     return network.sends(lambda target, mark: os.write(tunnel, network.frame(target, mark)[14:]))
 
 
+def translated(ground: Ground) -> Strike:
+    """Sent to an address that is another one when the packet leaves."""
+    del ground
+    for module in ("sch_ingress", "cls_u32", "act_nat"):
+        load_module(module)
+    subprocess.run(["tc", "-batch", "-"], input=_TRANSLATION, text=True, check=False)  # once for all threads
+    client = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    return network.sends(lambda target, mark: client.sendto(mark, (_HARMLESS, target[1])))
+
+
 _SEND, _ALL = "network/deny-send", "network/deny-send-and-splice"
 ATTACKS = (
     Attack("sendmsg over a connection made before", _SEND, _by(_in_parts), SINCE_6_5, host=True),
@@ -103,6 +117,7 @@ ATTACKS = (
     Attack("splice, by the longer rule", _ALL, _by(_from_a_pipe)),
     Attack("connect by several paths", "network/deny-connect", multipath, host=True),
     Attack("socket of a protocol by its kind", "network/deny-protocol", protocol_by_kind, kernels=("6.1", "6.12")),
+    Attack("datagram that is translated", "network/deny-sendto", translated, ("6.1", "6.12"), Outcome.DETOUR),
     Attack(
         "packet by a tunnel",
         "network/deny-sendto",

@@ -172,6 +172,13 @@ def written_through_a_mapping(ground: Ground) -> Strike:
     return strike
 
 
+def by_another_name(ground: Ground) -> Strike:
+    """As a program that the rule lets through: ours, mounted over it where only we see it."""
+    path, name = protected("/root/.ssh", ground), "/usr/bin/ssh-add"
+    Path(name).touch()
+    return lambda: succeeds(ground.program("own"), "pose", name, path, SECRET.decode())
+
+
 def mode_by_access_list(ground: Ground) -> Strike:
     """An access list has the mode's bits in it (but not set-uid), and another hook."""
     path = protected("/usr/local/sbin", ground)
@@ -218,6 +225,7 @@ ATTACKS = (
     Attack("open in a renamed directory", "files/deny-open", in_a_renamed_directory, cost=2, outcome=Outcome.DETOUR),
     Attack("open in a detached mount", "files/deny-open", in_a_detached_mount, outcome=Outcome.DETOUR),
     Attack("open by handle", "files/deny-open", by_handle),
+    Attack("open by another name", "files/deny-open", by_another_name, cost=8, outcome=Outcome.DETOUR),
     Attack("write by accounting", "files/deny-write", written_by_the_kernel, cost=8),
     Attack("write to a mapping made before", "files/deny-write", written_through_a_mapping, outcome=Outcome.DETOUR),
     Attack("chmod by an access list", "files/deny-chmod", mode_by_access_list, outcome=Outcome.DETOUR),

@@ -26,7 +26,7 @@ class Operation:
 
 
 _OPEN_FILES = "descriptors that were open before"
-_PACKETS = "packet and raw sockets (AF_PACKET, SOCK_RAW)"
+_PACKETS = "packet and raw sockets (AF_PACKET, SOCK_RAW), tunnel devices, and addresses that are translated on the way"
 _ROWS = (
     Operation(
         "exec",
@@ -117,9 +117,27 @@ _ROWS = (
     ),
     Operation("bpf", ("bpf", "bpf_prog", "bpf_map"), ("bpf",)),
     Operation("kexec", ("kernel_load_data", "kernel_read_file"), ("kexec_load", "kexec_file_load")),
-    Operation("setuid", ("task_fix_setuid",), ("setuid", "setreuid", "setresuid", "setfsuid"), outside=False),
-    Operation("setgid", ("task_fix_setgid",), ("setgid", "setregid", "setresgid", "setfsgid"), outside=False),
-    Operation("capset", ("capset",), ("capset",), outside=False),
+    Operation(
+        "setuid",
+        ("task_fix_setuid",),
+        ("setuid", "setreuid", "setresuid", "setfsuid"),
+        outside=False,
+        bypass=("programs that are set-uid",),
+    ),
+    Operation(
+        "setgid",
+        ("task_fix_setgid",),
+        ("setgid", "setregid", "setresgid", "setfsgid"),
+        outside=False,
+        bypass=("programs that are set-gid",),
+    ),
+    Operation(
+        "capset",
+        ("capset",),
+        ("capset",),
+        outside=False,
+        bypass=("what an exec gives: to root, to programs that are set-uid or have capabilities",),
+    ),
     Operation("create user namespace", ("userns_create",), ("unshare", "clone", "clone3"), outside=False),
     Operation("change namespace", (), ("setns", "unshare", "clone", "clone3"), outside=False),
     Operation("set clock", ("settime",), ("clock_settime", "settimeofday", "adjtimex", "clock_adjtime")),

@@ -4,10 +4,13 @@
  *
  * own unshare | user: leave the UTS or the user namespace. own setns FILE: join a namespace. own pivot DIRECTORY: have
  * another root, in which there is a file "here". own trace: ask to be traced, and start a program that then stops. own
- * write FILE TEXT. own exec NUMBER: become the program behind a descriptor.
+ * write FILE TEXT. own read FILE TEXT: find it there. own pose PROGRAM FILE TEXT: the same under another program's name.
+ * own exec NUMBER: become the program behind a descriptor. own is NUMBER: be this user. own regain NUMBER: drop a
+ * capability, and have it after an exec.
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -44,6 +47,36 @@ static int pivots(const char *directory)
 		return 0;
 	syscall(SYS_pivot_root, ".", ".");
 	return !access("/here", F_OK);
+}
+
+static int reads(const char *file, const char *text)
+{
+	char found[64];
+	ssize_t size = read(open(file, O_RDONLY), found, sizeof(found));
+
+	return size == (ssize_t)strlen(text) && !memcmp(found, text, size);
+}
+
+static int poses(char **words)
+{
+	if (unshare(CLONE_NEWNS) || mount("none", "/", 0, MS_REC | MS_PRIVATE, 0) ||
+	    mount(words[0], words[2], 0, MS_BIND, 0))
+		return 0;
+	return execl(words[2], words[2], "read", words[3], words[4], (char *)0);
+}
+
+static int has(int capability, int dropped)
+{
+	struct __user_cap_header_struct head = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	struct __user_cap_data_struct sets[2];
+
+	if (syscall(SYS_capget, &head, sets))
+		return 0;
+	sets[0].effective &= dropped ? ~(1U << capability) : ~0U;
+	sets[0].permitted &= dropped ? ~(1U << capability) : ~0U;
+	if (dropped && syscall(SYS_capset, &head, sets))
+		return 0;
+	return sets[0].effective >> capability & 1;
 }
 
 static int is_traced(char *self)
@@ -84,6 +117,16 @@ int main(int count, char **words)
 		effect = write(open(words[2], O_WRONLY), words[3], strlen(words[3])) > 0;
 	else if (!strcmp(words[1], "exec") && count == 3)
 		syscall(SYS_execveat, atoi(words[2]), "", (char *[]){"", 0}, (char *[]){0}, AT_EMPTY_PATH);
+	else if (!strcmp(words[1], "read") && count == 4)
+		effect = reads(words[2], words[3]);
+	else if (!strcmp(words[1], "pose") && count == 5)
+		effect = poses(words);
+	else if (!strcmp(words[1], "is") && count == 3)
+		effect = geteuid() == (uid_t)atoi(words[2]);
+	else if (!strcmp(words[1], "has") && count == 3)
+		effect = has(atoi(words[2]), 0);
+	else if (!strcmp(words[1], "regain") && count == 3)
+		effect = !has(atoi(words[2]), 1) && execl(words[0], words[0], "has", words[2], (char *)0);
 	else if (!strcmp(words[1], "trace"))
 		effect = is_traced(words[0]);
 	else

@@ -8,12 +8,14 @@ from lictor.catalog.operations import Operation
 from lictor.catalog.types import Family
 from lictor.policy.draft import Draft, HookDraft
 from lictor.policy.passes import deny
-from lictor.policy.plan import Subject
+from lictor.policy.plan import Predicate, PredicateKind, Subject
 
 PERSONALITY = "a personality for which what may be read may be executed (argument 2 says what is done, not 1)"
 _BY_PATH = ("Equal", "Prefix", "Postfix")
 _PROTECTING = ("mmap_file", "file_mprotect")  # argument 1 is the protection asked for, 2 the one that is given
 _SOCKETS = (FILE_TYPES["socket"],)
+_OF_PROGRAMS = (PredicateKind.BINARY, PredicateKind.PARENT_BINARY)
+_SPARED = "the programs that it spares: code that they load, or another file that is mounted over them"
 
 
 def everything(draft: Draft, hook: HookDraft) -> tuple[str, ...]:
@@ -23,6 +25,8 @@ def everything(draft: Draft, hook: HookDraft) -> tuple[str, ...]:
     found += [f"what `{name}` sees" for name in other_hooks(draft, hook, known)]
     if looks_at_what_is_asked(hook):
         found.append(PERSONALITY)
+    if _spares_programs(draft, hook):
+        found.append(_SPARED)
     if compares_paths(hook):
         found.append("hard links, bind mounts, another root and renamed directories, which give a file another path")
     return tuple(dict.fromkeys(found))
@@ -65,6 +69,13 @@ def _also_here(draft: Draft, hook: HookDraft, known: Operation) -> list[str]:
     if known.name == "send" and draft.machine.function("kernel_sendpage") and deny.is_connected(hook):
         found.append("file_permission")  # before Linux 6.5 splice goes past the hook for sending
     return found
+
+
+def _spares_programs(draft: Draft, hook: HookDraft) -> bool:
+    """A selector is for all programs but some."""
+    terms = [term for rule in hook.rules for term in rule.scope if term.negated]
+    binaries = {place for place, one in enumerate(draft.predicates.values(Predicate)) if one.kind in _OF_PROGRAMS}
+    return any(term.predicate in binaries for term in terms)
 
 
 def looks_at_what_is_asked(hook: HookDraft) -> bool:

@@ -37,6 +37,19 @@ def written_by_another(ground: Ground) -> Strike:
     return strike
 
 
+def unlinked_by_another(ground: Ground) -> Strike:
+    path = Path(files.protected("/etc/sudoers.d", ground))
+
+    def strike() -> bool:
+        succeeds(ground.program("own"), "unlink", str(path))
+        if path.exists():
+            return False
+        path.write_bytes(files.SECRET)
+        return True
+
+    return strike
+
+
 def _ignoring(prepare: Callable[[Ground], Strike]) -> Callable[[Ground], Strike]:
     def prepared(ground: Ground) -> Strike:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -54,5 +67,6 @@ ATTACKS = (
     Attack("exec, killed", _KILLED, execution.from_directory, cost=4),
     Attack("exec by descriptor, killed", _KILLED, execution.from_directory_by_descriptor, cost=8),
     Attack("write, killed", "methods/killed-at-write", written_by_another, cost=4, outcome=Outcome.RACE),
+    Attack("unlink, killed", "methods/killed-at-unlink", unlinked_by_another, cost=4, outcome=Outcome.DETOUR),
     Attack("write, signalled", "methods/signalled-at-write", _ignoring(files.written), outcome=Outcome.DETOUR),
 )

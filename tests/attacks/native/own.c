@@ -2,11 +2,16 @@
 /*
  * What changes the process that does it, done by one of its own. Ends with 42 if the effect is there.
  *
- * own unshare | user: leave the UTS or the user namespace. own setns FILE: join a namespace. own pivot DIRECTORY: have
- * another root, in which there is a file "here". own trace: ask to be traced, and start a program that then stops. own
- * write FILE TEXT. own read FILE TEXT: find it there. own pose PROGRAM FILE TEXT: the same under another program's name.
- * own exec NUMBER: become the program behind a descriptor. own is NUMBER: be this user. own regain NUMBER: drop a
- * capability, and have it after an exec.
+ * own unshare | user             leave the UTS or the user namespace
+ * own setns FILE                 join a namespace
+ * own pivot DIRECTORY            have another root, in which there is a file "here"
+ * own trace                      ask to be traced, and start a program that then stops
+ * own write FILE TEXT            own unlink FILE
+ * own read FILE TEXT             find it there
+ * own pose PROGRAM FILE TEXT     the same, under another program's name
+ * own exec NUMBER                become the program behind a descriptor
+ * own is NUMBER                  be this user
+ * own regain NUMBER              drop a capability, and have it after an exec
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
@@ -116,7 +121,9 @@ int main(int count, char **words)
 	else if (!strcmp(words[1], "write") && count == 4)
 		effect = write(open(words[2], O_WRONLY), words[3], strlen(words[3])) > 0;
 	else if (!strcmp(words[1], "exec") && count == 3)
-		syscall(SYS_execveat, atoi(words[2]), "", (char *[]){"", 0}, (char *[]){0}, AT_EMPTY_PATH);
+		syscall(SYS_execveat, atoi(words[2]), "", (char *[]){ "", 0 }, (char *[]){ 0 }, AT_EMPTY_PATH);
+	else if (!strcmp(words[1], "unlink") && count == 3)
+		effect = !unlink(words[2]);
 	else if (!strcmp(words[1], "read") && count == 4)
 		effect = reads(words[2], words[3]);
 	else if (!strcmp(words[1], "pose") && count == 5)

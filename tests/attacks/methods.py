@@ -9,9 +9,10 @@ from pathlib import Path
 
 from attacks import execution, files
 from attacks.row import WITH_OVERRIDE, Attack, Ground, Outcome, Strike
-from attacks.syscalls import attempt, succeeds
+from attacks.syscalls import IOPRIO_GET, IOPRIO_SET, attempt, call, refused, succeeds
 
 _LOW = 15
+_PROCESS, _LEAST = 1, 2 << 13 | 7
 
 
 def priority_lowered(ground: Ground) -> Strike:
@@ -24,6 +25,17 @@ def priority_lowered(ground: Ground) -> Strike:
         return True
 
     return attempt(strike)
+
+
+def io_priority_lowered(ground: Ground) -> Strike:
+    """Of this thread alone."""
+    del ground
+
+    def strike() -> bool:
+        refused(lambda: call(IOPRIO_SET, _PROCESS, 0, _LEAST))
+        return call(IOPRIO_GET, _PROCESS, 0) == _LEAST and call(IOPRIO_SET, _PROCESS, 0, 0) == 0
+
+    return strike
 
 
 def written_by_another(ground: Ground) -> Strike:
@@ -63,7 +75,7 @@ _OVERRIDE, _KILLED = "methods/call-denied-by-override", "methods/killed-at-exec"
 ATTACKS = (
     Attack("open, denied by fmod_ret", _OPEN, files.opened, outcome=Outcome.AS_PROMISED),
     Attack("call denied by fmod_ret", _CALL, priority_lowered, kernels=WITH_OVERRIDE, outcome=Outcome.AS_PROMISED),
-    Attack("call denied by override", _OVERRIDE, priority_lowered, kernels=WITH_OVERRIDE),
+    Attack("call denied by override", _OVERRIDE, io_priority_lowered, kernels=WITH_OVERRIDE),
     Attack("exec, killed", _KILLED, execution.from_directory, cost=4),
     Attack("exec by descriptor, killed", _KILLED, execution.from_directory_by_descriptor, cost=8),
     Attack("write, killed", "methods/killed-at-write", written_by_another, cost=4, outcome=Outcome.RACE),

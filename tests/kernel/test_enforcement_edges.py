@@ -16,6 +16,7 @@ import pytest
 from engine import Bench
 from test_enforcement import bench, compiled, connects, machine, own_cgroup, policy, port
 
+from lictor.errors import LictorError
 from lictor.policy.machine import Machine
 from lictor.policy.plan import Mode
 
@@ -131,3 +132,35 @@ def test_monitoring_counts_by_selector_what_would_have_been_done(bench: Bench, m
         assert not connects(port)
         (row,) = bench.engine.statistics("", "deny")
         assert (row.matches, row.monitored) == (3, 2)
+
+
+_OVERRIDDEN = """
+apiVersion: cilium.io/v1alpha1
+kind: TracingPolicy
+metadata: {{name: {name}}}
+spec:
+  options: [{{name: enforcement, value: best-effort}}, {{name: override-method, value: {method}}}]
+  kprobes:
+  - call: sys_setpriority
+    selectors:
+    - matchPIDs: [{{operator: In, followForks: true, values: [{pid}]}}]
+      matchActions: [{{action: Override, argError: -13}}]
+"""
+_LOWERS = "import os; os.setpriority(os.PRIO_PROCESS, 0, 5)"
+
+
+@pytest.mark.parametrize("methods", [("override-return", "fmod-ret"), ("fmod-ret", "override-return")])
+def test_two_ways_that_do_not_go_together_are_refused(bench: Bench, machine: Machine, methods: tuple[str, str]) -> None:
+    """A trampoline calls the function, whatever a probe on it wants."""
+    if lack := machine.lacks("bpf_override_return"):
+        pytest.skip(lack)
+    first, second = (
+        compiled(_OVERRIDDEN.format(name=method, method=method, pid=os.getpid()), machine) for method in methods
+    )
+    with bench.policy(first):
+        assert subprocess.run([sys.executable, "-c", _LOWERS], stderr=subprocess.DEVNULL, check=False).returncode == 1
+        with pytest.raises(LictorError, match="calls the function all the same"), bench.policy(second):
+            pass
+        assert subprocess.run([sys.executable, "-c", _LOWERS], stderr=subprocess.DEVNULL, check=False).returncode == 1
+    with bench.policy(second):
+        assert subprocess.run([sys.executable, "-c", _LOWERS], stderr=subprocess.DEVNULL, check=False).returncode == 1

@@ -79,6 +79,7 @@ _MULTI = {
     AttachKind.KRETPROBE_MULTI: ("hook_kretprobe_multi", True),
 }
 _PROBES = frozenset((*_MULTI, AttachKind.KPROBE, AttachKind.KRETPROBE, AttachKind.OVERRIDE))
+_TRAMPOLINES = frozenset((AttachKind.FENTRY, AttachKind.FEXIT, AttachKind.FMOD_RET))
 _CALLS = {
     AttachKind.SYS_ENTER: ("hook_sys_enter", "sys_enter"),
     AttachKind.SYS_EXIT: ("hook_sys_exit", "sys_exit"),
@@ -117,6 +118,7 @@ class Attachments:
     def acquire(self, wanted: Sequence[Wanted]) -> None:
         """Put programs on hooks where they are not yet. All, or none and a LictorError that names what failed."""
         done: list[Wanted] = []
+        self._must_agree([attach for _, attach in wanted])
         try:
             for kind in _MULTI:
                 done += self._many(kind, [one for one in wanted if one[1].kind is kind])
@@ -128,6 +130,18 @@ class Attachments:
             for one in done:
                 self.release(*one)
             raise
+
+    def _must_agree(self, wanted: Sequence[Attach]) -> None:
+        """A probe that leaves a function before it begins is of no use where a trampoline calls the function."""
+        there = [*(attach for _, attach in self._attached), *wanted]
+        for override in (one for one in there if one.kind is AttachKind.OVERRIDE):
+            for other in there:
+                if other.kind in _TRAMPOLINES and other.target == override.target and {override, other} & {*wanted}:
+                    raise LictorError(
+                        f"`{other.target}` cannot be denied by {override.kind.value} and have a program by "
+                        f"{other.kind.value}: that calls the function all the same",
+                        "Give one of the two policies the option `override-method: fmod-ret`, or hook something else.",
+                    )
 
     def release(self, hook: int, attach: Attach) -> None:
         """Take a user away; the last one's leaving takes the program off the hook."""

@@ -25,6 +25,7 @@ from lictor.policy.plan import (
 
 _SIGKILL = 9
 _ORDER = list(Guarantee)
+_TRAMPOLINES = "programs of other tools by fexit or fmod_ret on the function, which call it all the same"
 _SIGNALS = frozenset((ActionKind.SIGKILL, ActionKind.SIGNAL))
 _ENFORCING = frozenset(
     (ActionKind.SIGKILL, ActionKind.SIGNAL, ActionKind.OVERRIDE, ActionKind.NOTIFY_ENFORCER, ActionKind.SET)
@@ -111,6 +112,8 @@ def _of_override(draft: Draft, hook: HookDraft, rule: Rule, ways: tuple[str, ...
 
 def _by_method(draft: Draft, method: AttachKind, ways: tuple[str, ...]) -> Enforcement:
     row = guarantees.denying(method.value, draft.machine.preemptible)
+    if method is AttachKind.OVERRIDE:
+        ways = (*ways, _TRAMPOLINES)
     return Enforcement(method=method, guarantee=Guarantee(row.guarantee), reason=row.reason, bypasses=ways)
 
 

@@ -7,7 +7,7 @@ import signal
 from collections.abc import Callable
 from pathlib import Path
 
-from attacks import execution, files
+from attacks import execution, files, privileges
 from attacks.row import WITH_OVERRIDE, Attack, Ground, Outcome, Strike
 from attacks.syscalls import IOPRIO_GET, IOPRIO_SET, attempt, call, refused, succeeds
 
@@ -70,12 +70,35 @@ def _ignoring(prepare: Callable[[Ground], Strike]) -> Callable[[Ground], Strike]
     return prepared
 
 
+def _beside_maps(prepare: Callable[[Ground], Strike]) -> Callable[[Ground], Strike]:
+    def prepared(ground: Ground) -> Strike:
+        os.posix_spawn(ground.program("own"), ["own", "churn"], {})
+        return prepare(ground)
+
+    return prepared
+
+
 _OPEN, _CALL = "methods/denied-by-fmod-ret", "methods/call-denied-by-fmod-ret"
 _OVERRIDE, _KILLED = "methods/call-denied-by-override", "methods/killed-at-exec"
 ATTACKS = (
     Attack("open, denied by fmod_ret", _OPEN, files.opened, outcome=Outcome.AS_PROMISED),
     Attack("call denied by fmod_ret", _CALL, priority_lowered, kernels=WITH_OVERRIDE, outcome=Outcome.AS_PROMISED),
     Attack("call denied by override", _OVERRIDE, io_priority_lowered, kernels=WITH_OVERRIDE),
+    Attack(
+        "call denied by override, beside writers of maps",
+        _OVERRIDE,
+        _beside_maps(io_priority_lowered),
+        kernels=WITH_OVERRIDE,
+        outcome=Outcome.AS_PROMISED,
+    ),
+    Attack(
+        "unshare, killed, beside writers of maps",
+        "namespaces/kill-unshare",
+        _beside_maps(privileges.unshared_by_another),
+        cost=8,
+        outcome=Outcome.AS_PROMISED,
+    ),
+    Attack("open, beside writers of maps", "files/deny-open", _beside_maps(files.opened)),
     Attack("exec, killed", _KILLED, execution.from_directory, cost=4),
     Attack("exec by descriptor, killed", _KILLED, execution.from_directory_by_descriptor, cost=8),
     Attack("write, killed", "methods/killed-at-write", written_by_another, cost=4, outcome=Outcome.RACE),

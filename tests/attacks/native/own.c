@@ -11,16 +11,20 @@
  * own pose PROGRAM FILE TEXT     the same, under another program's name
  * own exec NUMBER                become the program behind a descriptor
  * own is NUMBER                  be this user
+ * own churn                      write to a BPF map until whoever started it ends
  * own regain NUMBER              drop a capability, and have it after an exec
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
+#include <linux/bpf.h>
 #include <linux/capability.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -84,6 +88,23 @@ static int has(int capability, int dropped)
 	return sets[0].effective >> capability & 1;
 }
 
+/* While a map is written to, the kernel runs no probes on the CPU: whoever comes in between is not seen by any. */
+static int churns(void)
+{
+	union bpf_attr make = { .map_type = BPF_MAP_TYPE_HASH, .key_size = 8, .value_size = 64, .max_entries = 64 };
+	char value[64] = "";
+	uint64_t key = 0;
+	int map;
+
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	map = syscall(SYS_bpf, BPF_MAP_CREATE, &make, sizeof(make));
+	union bpf_attr put = { .map_fd = map, .key = (uintptr_t)&key, .value = (uintptr_t)value };
+
+	while (map >= 0 && !syscall(SYS_bpf, BPF_MAP_UPDATE_ELEM, &put, sizeof(put)))
+		key = (key + 1) % 32;
+	return 0;
+}
+
 static int is_traced(char *self)
 {
 	int status, stopped;
@@ -134,6 +155,8 @@ int main(int count, char **words)
 		effect = has(atoi(words[2]), 0);
 	else if (!strcmp(words[1], "regain") && count == 3)
 		effect = !has(atoi(words[2]), 1) && execl(words[0], words[0], "has", words[2], (char *)0);
+	else if (!strcmp(words[1], "churn"))
+		effect = churns();
 	else if (!strcmp(words[1], "trace"))
 		effect = is_traced(words[0]);
 	else

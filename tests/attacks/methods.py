@@ -83,7 +83,7 @@ _OVERRIDE, _KILLED = "methods/call-denied-by-override", "methods/killed-at-exec"
 ATTACKS = (
     Attack("open, denied by fmod_ret", _OPEN, files.opened, outcome=Outcome.AS_PROMISED),
     Attack("call denied by fmod_ret", _CALL, priority_lowered, kernels=WITH_OVERRIDE, outcome=Outcome.AS_PROMISED),
-    Attack("call denied by override", _OVERRIDE, io_priority_lowered, kernels=WITH_OVERRIDE),
+    Attack("call denied by override", _OVERRIDE, io_priority_lowered, WITH_OVERRIDE, Outcome.AS_PROMISED),
     Attack(
         "call denied by override, beside writers of maps",
         _OVERRIDE,

@@ -24,6 +24,7 @@ class Promise:
     reason: str
 
 
+_SKIPPED = "this kernel is preemptible: while a task that writes to a BPF map is preempted, its CPU runs no probes"
 PROMISES = (
     Promise("lsm", ANY, "LSM hooks", PREVENTED, "an LSM program answers before the operation and is never skipped"),
     Promise(
@@ -42,10 +43,17 @@ PROMISES = (
     ),
     Promise(
         "kprobe.override",
-        ANY,
+        "none",
         "functions that can be made to fail, where the kernel is built for it",
         PREVENTED,
         "the function is left before it begins",
+    ),
+    Promise(
+        "kprobe.override",
+        "preemptible",
+        "functions that can be made to fail, where the kernel is built for it",
+        BEST_EFFORT,
+        _SKIPPED,
     ),
     Promise(
         "cgroup",
@@ -75,6 +83,7 @@ PROMISES = (
         BEST_EFFORT,
         "the program may catch or ignore the signal",
     ),
+    Promise("signal", "preemptible", "by kprobe, fentry or a tracepoint that is not raw", BEST_EFFORT, _SKIPPED),
     Promise("uprobe", ANY, "functions of programs", BEST_EFFORT, "a program can do without the function"),
 )
 
@@ -85,7 +94,10 @@ def denying(method: str, preemptible: bool) -> Promise:
     return next(one for one in PROMISES if one.method == method and one.preemption in fits)
 
 
-def of_signal(kills: bool, outside: bool) -> Promise:
-    """What a signal promises. `outside`: the operation has an effect beyond the thread, or is not known."""
+def of_signal(kills: bool, outside: bool, skipped: bool) -> Promise:
+    """What a signal promises. `outside`: the operation has an effect beyond the thread, or is not known. `skipped`: the
+    program that sends it may be passed over."""
+    if kills and skipped and not outside:
+        return next(one for one in PROMISES if one.method == "signal" and one.preemption == "preemptible")
     wanted = BEST_EFFORT if not kills else KILLED_MAY_HAVE_HAPPENED if outside else KILLED_BEFORE_RETURN
     return next(one for one in PROMISES if one.method == "signal" and one.guarantee == wanted)

@@ -21,6 +21,7 @@ BOTH = (
     "\n  lists: [{name: l, type: syscalls, values: [sys_dup, i386/sys_dup]}]\n  kprobes:\n  - call: list:l\n    "
     + OVERRIDE
 )
+_LOCKED = ("lsm", "fentry", "fmod_ret", "kprobe")
 BEST = "\n  options: [{name: enforcement, value: best-effort}]"
 
 
@@ -44,7 +45,7 @@ def codes(found: Compiled) -> list[str]:
         (SECURITY + BEST, ("lsm",), Preemption.LAZY, AttachKind.FMOD_RET, Guarantee.BEST_EFFORT),
         (SECURITY + BEST, ("lsm", "fmod_ret"), Preemption.NONE, None, Guarantee.NONE),
         (BOTH, (), Preemption.VOLUNTARY, AttachKind.FMOD_RET, Guarantee.PREVENTED),
-        (BOTH, (), Preemption.FULL, AttachKind.OVERRIDE, Guarantee.PREVENTED),
+        (BOTH + BEST, (), Preemption.FULL, AttachKind.OVERRIDE, Guarantee.BEST_EFFORT),
         (BOTH, ("fmod_ret",), Preemption.NONE, AttachKind.OVERRIDE, Guarantee.PREVENTED),
         (CALL, (), Preemption.VOLUNTARY, AttachKind.FMOD_RET, Guarantee.BEST_EFFORT),  # the 32-bit ABI is left
     ],
@@ -102,6 +103,20 @@ def test_signals(compile_spec: Compile, hook: str, action: str, guarantee: Guara
     found = compile_spec(f"\n  lsmhooks:\n  - hook: {hook}\n    selectors: [{{matchActions: [{action}]}}]\n")
     assert promise(found).guarantee is guarantee
     assert ("kill-without-deny" in codes(found)) == (guarantee is Guarantee.KILLED_MAY_HAVE_HAPPENED)
+
+
+@pytest.mark.parametrize(
+    ("preemption", "guarantee"),
+    [(Preemption.VOLUNTARY, Guarantee.KILLED_BEFORE_RETURN), (Preemption.FULL, Guarantee.BEST_EFFORT)],
+)
+def test_signals_of_probes_that_are_passed_over(
+    compile_spec: Compile, without: Without, preemption: Preemption, guarantee: Guarantee
+) -> None:
+    """By raw tracepoints they are not."""
+    spec = "\n  kprobes:\n  - call: sys_execve\n    selectors: [{matchActions: [{action: Sigkill}]}]\n"
+    assert promise(compile_spec(spec, without(preemption=preemption))).guarantee is guarantee
+    locked = without(*_LOCKED, preemption=preemption)
+    assert promise(compile_spec(spec, locked)).guarantee is Guarantee.KILLED_BEFORE_RETURN
 
 
 def test_the_weakest_selector_decides(compile_spec: Compile) -> None:
@@ -255,7 +270,6 @@ def test_modes(compile_spec: Compile, action: str, option: str, mode: Mode) -> N
 
 
 _CONNECT = "\n  lsmhooks:\n  - hook: {}\n    selectors: [{{matchActions: [{}]}}]\n"
-_LOCKED = ("lsm", "fentry", "fmod_ret", "kprobe")
 
 
 @pytest.mark.parametrize("actions", ["{action: Sigkill}", "{action: Override, argError: -1}, {action: Sigkill}"])

@@ -26,10 +26,15 @@ from lictor.policy.plan import (
 _SIGKILL = 9
 _ORDER = list(Guarantee)
 _TRAMPOLINES = "programs of other tools by fexit or fmod_ret on the function, which call it all the same"
+# What the kernel passes over while a task is preempted inside something else.
+_SKIPPED = frozenset(
+    (AttachKind.KPROBE, AttachKind.KPROBE_MULTI, AttachKind.TRACEPOINT, AttachKind.FENTRY, AttachKind.OVERRIDE)
+)
 _SIGNALS = frozenset((ActionKind.SIGKILL, ActionKind.SIGNAL))
 _ENFORCING = frozenset(
     (ActionKind.SIGKILL, ActionKind.SIGNAL, ActionKind.OVERRIDE, ActionKind.NOTIFY_ENFORCER, ActionKind.SET)
 )
+_GUARDED = frozenset((AttachKind.FMOD_RET, AttachKind.OVERRIDE))
 _METHODS = frozenset((AttachKind.LSM, AttachKind.FMOD_RET, AttachKind.OVERRIDE, AttachKind.CGROUP))
 
 
@@ -71,7 +76,7 @@ def _of_rule(draft: Draft, hook: HookDraft, rule: Rule) -> Enforcement | None:
         return Enforcement(method=None, guarantee=Guarantee.BEST_EFFORT, reason="the program may write it again")
     if lack := _signals_by_cgroup(draft, hook):
         return Enforcement(method=None, guarantee=Guarantee.NONE, reason=lack, bypasses=ways)
-    return _of_signal(hook, actions, ways)
+    return _of_signal(draft, hook, actions, ways)
 
 
 def _signals_by_cgroup(draft: Draft, hook: HookDraft) -> str:
@@ -137,10 +142,11 @@ def _other_ways(draft: Draft, hook: HookDraft) -> str:
     return f"the same can be done through {named}, which the policy does not deny" if hooks else ""
 
 
-def _of_signal(hook: HookDraft, actions: tuple[Action, ...], ways: tuple[str, ...]) -> Enforcement:
+def _of_signal(draft: Draft, hook: HookDraft, actions: tuple[Action, ...], ways: tuple[str, ...]) -> Enforcement:
     known = deny.operation(hook)
     kills = any(action.kind is ActionKind.SIGKILL or action.signal == _SIGKILL for action in actions)
-    row = guarantees.of_signal(kills, known is None or known.outside)
+    skipped = draft.machine.preemptible and any(one.kind in _SKIPPED for one in hook.attaches)
+    row = guarantees.of_signal(kills, known is None or known.outside, skipped)
     reason = row.reason.format(operation=known.name if known else "")
     return Enforcement(method=None, guarantee=Guarantee(row.guarantee), reason=reason, bypasses=ways)
 
@@ -177,7 +183,7 @@ def _report(draft: Draft, hook: HookDraft, found: Enforcement) -> None:
         problems.add("kill-without-deny", hook.at, message, hint=_preventing(draft, hook))
     elif found.guarantee is Guarantee.NONE and draft.enforcer:
         problems.add("weak-guarantee", hook.at, found.reason, hint="add it to the `calls` of `enforcers`")
-    elif found.guarantee is Guarantee.BEST_EFFORT and found.method is AttachKind.FMOD_RET and draft.machine.preemptible:
+    elif found.guarantee is Guarantee.BEST_EFFORT and found.method in _GUARDED and draft.machine.preemptible:
         weak(draft, hook, found)
     elif found.guarantee is Guarantee.BEST_EFFORT and found.method in _METHODS:
         missing = around.other_hooks(draft, hook, deny.operation(hook))

@@ -53,11 +53,12 @@ while time.monotonic() < end:
 class Receivers:
     """One of each kind, on ports of their own. What they have is in files of their names, or in their stores."""
 
-    FILES = ("syslog", "hook", "otlp", "unix", "fifo")
+    FILES = ("syslog", "hook", "otlp", "grpc", "unix", "fifo")
 
     def __init__(self, place: Path) -> None:
         self.place = place
-        self.syslog, self.nats, self.hook, self.otlp, self.kafka, self._broker = (_free_port() for _ in range(6))
+        self.ports = [_free_port() for _ in range(7)]
+        self.syslog, self.nats, self.hook, self.otlp, self.grpc, self.kafka, self._broker = self.ports
         (place / "rsyslog.conf").write_text(RSYSLOG.format(place=place, port=self.syslog))
         self._running: list[subprocess.Popen[bytes]] = []
         own, told = f"tcp://127.0.0.1:{self._broker}", f"tcp://127.0.0.1:{self.kafka}"
@@ -70,6 +71,7 @@ class Receivers:
             f"nats+js://127.0.0.1:{self.nats}/events",
             f"http://127.0.0.1:{self.hook}/",
             f"otlp://127.0.0.1:{self.otlp}/v1/logs",
+            f"otlp+grpc://127.0.0.1:{self.grpc}",
             f"kafka://127.0.0.1:{self.kafka}/events",
             f"unix://{self.place}/socket",
             f"fifo://{self.place}/pipe",
@@ -82,11 +84,12 @@ class Receivers:
             _run(NATS, "-a", "127.0.0.1", "-p", str(self.nats), "-js", "-sd", f"{place}/nats"),
             _run(*ours, "hook", str(self.hook), f"{place}/hook"),
             _run(*ours, "otlp", str(self.otlp), f"{place}/otlp"),
+            _run(*ours, "grpc", str(self.grpc), f"{place}/grpc"),
             _run(*ours, "wire", str(self.kafka), str(self._broker)),
             _run(*ours, "unix", f"{place}/socket", f"{place}/unix"),
             _run(*ours, "fifo", f"{place}/pipe", f"{place}/fifo"),
         ]
-        for port in (self.syslog, self.nats, self.hook, self.otlp, self.kafka, self._broker):
+        for port in self.ports:
             _until(partial(_listens, port), "the receivers")
 
     def kill(self) -> None:

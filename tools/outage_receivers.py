@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Small receivers for proofs, each a process that can be killed at any moment and has then kept what it took.
 
-python tools/outage_receivers.py hook|otlp PORT FILE       bodies of requests, or the events in them, as lines in FILE
+python tools/outage_receivers.py hook|otlp|grpc PORT FILE  bodies of requests, or the events in them, as lines in FILE
 python tools/outage_receivers.py unix|fifo PATH FILE       what comes over a unix socket or a named pipe
 python tools/outage_receivers.py wire PORT TO              connections to PORT lead to port TO, until it is killed
 """
@@ -14,9 +14,11 @@ import os
 import socket
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
+import grpc
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest, ExportLogsServiceResponse
 
 _PIECE = 1 << 16
 
@@ -45,6 +47,25 @@ def records(body: bytes) -> bytes:
     found = ExportLogsServiceRequest.FromString(body).resource_logs
     rows = (record.body.string_value for logs in found for scope in logs.scope_logs for record in scope.log_records)
     return "".join(f"{one}\n" for one in rows).encode()
+
+
+def over_grpc(port: int, file: str) -> None:
+    """Answer when the events of a request are in the file."""
+
+    def export(request: ExportLogsServiceRequest, _context: grpc.ServicerContext) -> ExportLogsServiceResponse:
+        with open(file, "ab") as kept:
+            kept.write(records(request.SerializeToString()))
+        return ExportLogsServiceResponse()
+
+    method = grpc.unary_unary_rpc_method_handler(
+        export, ExportLogsServiceRequest.FromString, ExportLogsServiceResponse.SerializeToString
+    )
+    server = grpc.server(ThreadPoolExecutor(2))
+    service = "opentelemetry.proto.collector.logs.v1.LogsService"
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, {"Export": method}),))
+    server.add_insecure_port(f"127.0.0.1:{port}")
+    server.start()
+    server.wait_for_termination()
 
 
 def over_a_socket(path: str, file: str) -> None:
@@ -99,6 +120,8 @@ def main() -> None:
             over_http(int(where), to, bytes)
         case "otlp":
             over_http(int(where), to, records)
+        case "grpc":
+            over_grpc(int(where), to)
         case "unix":
             over_a_socket(where, to)
         case "fifo":

@@ -223,5 +223,7 @@ def test_the_agent_serves_what_it_counts(tmp_path: Path) -> None:
     seen = [v for n, v in found.items() if n[0] == "tetragon_policy_events_total" and "seeks" in n]
     acted = [v for n, v in found.items() if n[0] == "tetragon_tracingpolicy_selector_actions_total" and "post" in n]
     assert seen == acted == [3]
-    assert [v for n, v in found.items() if n[0].startswith("lictor_policy_")] == [0, 0, 0]
+    counted = {n[0]: v for n, v in found.items() if n[0].startswith("lictor_policy_")}
+    assert counted.pop("lictor_policy_hook_seconds_total", 1) > 0  # a sample of runs: there may be none yet
+    assert list(counted.values()) == [0, 0, 0]
     assert agent.stop() == 0

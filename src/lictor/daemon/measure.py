@@ -111,7 +111,8 @@ def of_programs(sensor: ProcessSensor, reader: Reader) -> Iterator[Sample]:
 
 
 def of_hooks(reader: Reader) -> Iterator[Sample]:
-    """What the programs of policies missed. Empty before the first policy."""
+    """What our programs missed; those of policies from the first policy on."""
+    yield Sample("tetragon_missed_prog_probes_total", reader.told_skipped, ("process", ""))
     for (where, why), count in (reader.hooks.missed if reader.hooks is not None else {}).items():
         kind, _, name = where.partition(" ")
         if kind == "program":

@@ -21,7 +21,7 @@ __noinline int scope_applies(u32 id)
 		return APPLIES_NOT;
 	generation = *(volatile u32 *)&state->generation;
 	entry = bpf_map_lookup_elem(&scope_table, &tgid);
-	if (!entry || entry->generation != generation || entry->start != task->group_leader->start_boottime)
+	if (!entry || entry->generation != generation || entry->image != image_of(task))
 		return APPLIES_MAYBE;
 	words = hook->words & entry->words;
 	for (u32 i = 0; i < SCOPE_WORDS; i++) {
@@ -55,7 +55,7 @@ static __always_inline int hook_applies(u32 id)
 	if (mask & 1 << SCOPE_ALL)
 		return APPLIES;
 	task = bpf_get_current_task_btf();
-	bits = noted_bits(task->tgid, task->group_leader->start_boottime, *(volatile u32 *)&state->generation);
+	bits = noted_bits(task->tgid, image_of(task), *(volatile u32 *)&state->generation);
 	if (bits)
 		return mask & bits ? APPLIES : APPLIES_NOT;
 	return scope_applies(id);

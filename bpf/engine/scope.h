@@ -35,7 +35,7 @@ static __always_inline void mark_moved(struct task_struct *task)
 	u32 tgid = task->tgid;
 	struct scope_entry *entry = bpf_map_lookup_elem(&scope_table, &tgid);
 
-	if (entry && entry->start == task->group_leader->start_boottime)
+	if (entry && entry->image == image_of(task))
 		__sync_fetch_and_or(&entry->generation, SCOPE_MOVED);
 	clear_note(tgid);
 }
@@ -60,11 +60,13 @@ static __always_inline void look_at(struct scratch *s, struct task_struct *task)
 	s->tgid = tgid;
 	read_pid(task->group_leader, &s->nspid, &inum, &level);
 	s->cgroup_id = cgroup_id_of(task);
-	s->scope.start = task->group_leader->start_boottime;
+	s->scope.image = image_of(task);
+	s->new_image = 0;
 	s->known_generation = 0;
 	s->known_moved = 0;
 	entry = bpf_map_lookup_elem(&scope_table, &tgid);
-	if (entry && entry->start == s->scope.start) {
+	if (entry && is_later_image(s->scope.image, entry->image)) {
+		s->new_image = entry->image != s->scope.image;
 		s->known_generation = entry->generation & ~SCOPE_MOVED;
 		s->known_moved = entry->generation & SCOPE_MOVED;
 	} else {
@@ -96,7 +98,7 @@ __noinline int ask_ancestor(u32 slot, u64 address)
 		return 1;
 	entry = bpf_map_lookup_elem(&scope_table, &tgid);
 	if (entry && entry->generation == state->generation &&
-	    entry->start == BPF_CORE_READ(task, group_leader, start_boottime)) {
+	    entry->image == BPF_CORE_READ(task, group_leader, start_boottime) + BPF_CORE_READ(task, self_exec_id)) {
 		for (u32 i = 0; i < SCOPE_WORDS; i++)
 			s->inherited[i] |= entry->bits[i];
 		return 1;
@@ -158,10 +160,10 @@ static __always_inline void store_scope(struct scratch *s, u32 tgid)
 	struct scope_entry *entry = bpf_map_lookup_elem(&scope_table, &tgid);
 
 	if (s->scope.words == 1)
-		write_note(tgid, s->scope.bits[0], s->scope.start, s->scope.generation);
+		write_note(tgid, s->scope.bits[0], s->scope.image, s->scope.generation);
 	else
 		clear_note(tgid);
-	if (!entry || entry->start != s->scope.start) {
+	if (!entry || !is_later_image(s->scope.image, entry->image)) {
 		bpf_map_update_elem(&scope_table, &tgid, &s->scope, BPF_ANY);
 		return;
 	}
@@ -173,6 +175,7 @@ static __always_inline void store_scope(struct scratch *s, u32 tgid)
 		entry->capabilities[i] = s->scope.capabilities[i];
 	entry->words = s->scope.words;
 	barrier();
+	entry->image = s->scope.image;
 	entry->generation = s->scope.generation;
 }
 
@@ -219,7 +222,7 @@ __noinline int refresh_scope(u32 slot, u32 mode)
 		s->parent_path_len = read_executable_of(slot, (u64)BPF_CORE_READ(task, real_parent), PARENT_PATH_AT);
 	if (state->flags & ENGINE_PATHS)
 		s->path_len = read_executable_of(slot, bpf_get_current_task(), 0);
-	if (mode == SCOPE_EXEC || !s->known_generation)
+	if (mode == SCOPE_EXEC || s->new_image || !s->known_generation)
 		take_baseline(slot);
 	if (!(state->flags & ENGINE_WORKLOADS))
 		return decide_scope(slot, task->tgid);
@@ -238,20 +241,20 @@ __noinline int load_scope(u32 slot)
 	struct scratch *s = scratch_at(slot);
 	struct scope_entry *entry;
 	u32 tgid = task->tgid, words;
-	u64 start, bits;
+	u64 image, bits;
 
 	if (!s || !state)
 		return 0;
-	start = task->group_leader->start_boottime;
+	image = image_of(task);
 	s->scope.generation = *(volatile u32 *)&state->generation;
-	bits = noted_bits(tgid, start, s->scope.generation);
+	bits = noted_bits(tgid, image, s->scope.generation);
 	if (bits) {
 		s->scope.words = 1;
 		s->scope.bits[0] = bits;
 		return 0;
 	}
 	entry = bpf_map_lookup_elem(&scope_table, &tgid);
-	if (!entry || entry->generation != s->scope.generation || entry->start != start)
+	if (!entry || entry->generation != s->scope.generation || entry->image != image)
 		return refresh_scope(slot, SCOPE_MEET);
 	words = entry->words;
 	s->scope.words = words;

@@ -5,6 +5,7 @@
 
 #include "engine/maps.h"
 #include "lib/maps.h"
+#include "read/task.h"
 
 static __always_inline struct scope_note *note_of(u32 tgid)
 {
@@ -13,9 +14,9 @@ static __always_inline struct scope_note *note_of(u32 tgid)
 	return bpf_map_lookup_elem(&scope_cache, &place);
 }
 
-static __always_inline u64 seal_of(u64 bits, u64 start, u32 generation)
+static __always_inline u64 seal_of(u64 bits, u64 image, u32 generation)
 {
-	return bits * SCOPE_SEAL ^ (start + generation * SCOPE_SEAL);
+	return bits * SCOPE_SEAL ^ (image + generation * SCOPE_SEAL);
 }
 
 /*
@@ -28,7 +29,7 @@ static __always_inline u64 seal_of(u64 bits, u64 start, u32 generation)
  * the last word. The same process writes the same bits under one generation, but for its exec, when no other thread of
  * it runs.
  */
-static __always_inline u64 noted_bits(u32 tgid, u64 start, u32 generation)
+static __always_inline u64 noted_bits(u32 tgid, u64 image, u32 generation)
 {
 	volatile struct scope_note *note = note_of(tgid);
 	u64 bits;
@@ -36,19 +37,19 @@ static __always_inline u64 noted_bits(u32 tgid, u64 start, u32 generation)
 	if (!note)
 		return 0;
 	bits = note->bits;
-	if (note->tgid != tgid || note->generation != generation || note->seal != seal_of(bits, start, generation))
+	if (note->tgid != tgid || note->generation != generation || note->seal != seal_of(bits, image, generation))
 		return 0;
 	return bits;
 }
 
-static __always_inline void write_note(u32 tgid, u64 bits, u64 start, u32 generation)
+static __always_inline void write_note(u32 tgid, u64 bits, u64 image, u32 generation)
 {
 	volatile struct scope_note *note = note_of(tgid);
 
 	if (!note)
 		return;
 	note->bits = bits;
-	note->seal = seal_of(bits, start, generation);
+	note->seal = seal_of(bits, image, generation);
 	note->tgid = tgid;
 	note->generation = generation;
 }

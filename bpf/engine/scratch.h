@@ -41,6 +41,7 @@ struct scratch {
 	u64 inherited[SCOPE_WORDS];
 	u32 known_generation; /* of `before`, 0: nothing known */
 	u32 known_moved;      /* SCOPE_MOVED, if `before` was marked so */
+	u32 new_image;        /* `before` is of an image that the process no longer runs */
 	u32 mode;             /* enum scope_mode */
 	u32 workload;         /* enum workload */
 	u32 fence;

@@ -385,6 +385,7 @@ struct task_struct {
 	struct task_struct *group_leader;
 	struct pid *thread_pid;
 	u64 start_boottime;
+	u64 self_exec_id;
 	struct mm_struct *mm;
 	const struct cred *cred;
 	struct fs_struct *fs;

@@ -488,7 +488,7 @@ struct scope_note {
 };
 
 struct scope_entry {
-	u64 start; /* task_struct.start_boottime: whose it is */
+	u64 image; /* whose it is: image_of */
 	u32 generation;
 	u32 words; /* bit w: bits[w] is not 0 */
 	u64 bits[SCOPE_WORDS];

@@ -294,7 +294,7 @@ static __always_inline struct scope_entry *baseline_of(struct task_struct *task)
 	u32 tgid = task->tgid;
 
 	entry = bpf_map_lookup_elem(&scope_table, &tgid);
-	return entry && entry->start == task->group_leader->start_boottime ? entry : NULL;
+	return entry && entry->image == image_of(task) ? entry : NULL;
 }
 
 static __always_inline bool is_inside(struct filter *f, struct task_struct *task)

@@ -71,9 +71,9 @@ int BPF_PROG(scope_fork, struct task_struct *parent, struct task_struct *child)
 	s->scope.generation = 0;
 	tgid = parent->tgid;
 	entry = bpf_map_lookup_elem(&scope_table, &tgid);
-	/* The parent is the current task: its bits must be there for the child to take them over. */
-	if (state->flags & ENGINE_FORK_SENSITIVE &&
-	    (!entry || entry->generation != state->generation || entry->start != parent->group_leader->start_boottime))
+	/* The parent is the current task: its bits must be there, and be its own, for the child to take them over. */
+	if ((entry && entry->image != image_of(parent)) ||
+	    (state->flags & ENGINE_FORK_SENSITIVE && (!entry || entry->generation != state->generation)))
 		refresh_scope(slot, SCOPE_MEET);
 	look_at(s, parent);
 	if (s->known_generation) {
@@ -82,7 +82,7 @@ int BPF_PROG(scope_fork, struct task_struct *parent, struct task_struct *child)
 			s->known_moved = SCOPE_MOVED;
 		s->cgroup_id = cgroup_id_of(child);
 		tgid = child->tgid;
-		s->scope.start = child->start_boottime;
+		s->scope.image = image_of(child);
 		s->mode = SCOPE_FORK;
 		s->tgid = tgid;
 		read_pid(child, &s->nspid, &inum, &level);

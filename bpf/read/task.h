@@ -23,6 +23,24 @@ static __always_inline u64 birth_key(struct task_struct *task)
 	return start - start % TICK_NS;
 }
 
+#define MOST_EXECS (1 << 20)
+
+/*
+ * Names the image that a process runs: the birth of the process, and the number that the kernel raises at every exec
+ * (begin_new_exec). Bits are those of an image, so that they are no longer believed after an exec of which the program
+ * scope_exec was not told: from Linux 7.0 on the kernel may skip it.
+ */
+static __always_inline u64 image_of(struct task_struct *task)
+{
+	return task->group_leader->start_boottime + task->self_exec_id;
+}
+
+/* Of one process: no process can have the same number so many nanoseconds after another. */
+static __always_inline bool is_later_image(u64 image, u64 than)
+{
+	return image - than < MOST_EXECS;
+}
+
 static __always_inline void read_credentials(struct credentials *out, struct task_struct *task)
 {
 	const struct cred *cred = task->cred;

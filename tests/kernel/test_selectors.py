@@ -14,6 +14,7 @@ import pytest
 from engine import Bench
 from live import Expected, Row, check, compiled, copy_of, far_below, rows
 
+from lictor.kernel.libbpf import lib
 from lictor.policy.machine import Machine
 
 pytestmark = pytest.mark.kernel
@@ -434,3 +435,33 @@ def test_a_call_under_way_when_its_policy_goes_is_told(bench: Bench, machine: Ma
     child.kill()
     child.wait()
     assert [event.extra.flags for event in bench.events if event.tid == child.pid] == [("neverReturned",)]
+
+
+def test_bits_of_an_image_do_not_outlive_it(bench: Bench, machine: Machine) -> None:
+    """Not even where the kernel skips the program that looks at execs, as it may from Linux 7.0 on."""
+    spec = """
+        kprobes:
+        - call: sys_lseek
+          args: [{index: 1, type: int64}]
+          selectors:
+          - matchArgs: [{index: 1, operator: Equal, values: ["4344"]}]
+            matchBinaries: [{operator: In, values: [/usr/bin/dd]}]
+        """
+    fd = os.open("/dev/null", os.O_RDONLY)
+    seek = "dd if=/dev/null of=/dev/null bs=1 count=0 skip=4344"
+    programs = bench.engine.store.object
+    lib.bpf_link__destroy(programs._links.pop(programs.programs.index("scope_exec")))
+    try:
+        bench.read()
+        bench.events.clear()
+        with bench.policy(compiled(spec, machine)):
+            os.lseek(fd, 4344, os.SEEK_SET)  # from now on the bits of this process are known
+            child = subprocess.Popen(["/bin/sh", "-c", f"{seek}; exec {seek}"], stderr=subprocess.DEVNULL)
+            child.wait()
+        bench.read()
+    finally:
+        programs.attach("scope_exec")
+        os.close(fd)
+    found = [event for event in bench.events if event.tid != os.getpid()]
+    assert len(found) == len(bench.events) == 2
+    assert found[1].tid == child.pid

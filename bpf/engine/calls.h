@@ -63,6 +63,21 @@ static __always_inline long put_call(struct hook_state *hook, struct call_key *k
 	return failed;
 }
 
+/*
+ * A call that keeps nothing ends what its thread left in the same place: the kernel missed that one's return, and this
+ * one's must not be taken for it.
+ */
+static __always_inline void forget_missed(struct hook_state *hook, struct scratch *s)
+{
+	struct call_key key;
+
+	if (!*(volatile u64 *)&hook->waiting)
+		return;
+	fill_call_key(&key, s->hook, s->frame);
+	if (take_call(hook, &key))
+		__sync_fetch_and_add(&hook->unjoined, 1);
+}
+
 /* Copies one field into the call that is kept. One that finds no room is told as too long. */
 static long keep_field(u32 n, u32 *slot)
 {

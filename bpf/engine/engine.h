@@ -63,6 +63,8 @@ static __always_inline s32 run_entry(u32 slot, struct scratch *s)
 		tell_matches(slot);
 	if (s->kept.count)
 		keep_call(slot);
+	else if (hook)
+		forget_missed(hook, s);
 	verdict = s->verdict;
 	release_slot(s);
 	return verdict;

@@ -8,18 +8,23 @@ import sys
 import threading
 from pathlib import Path
 
+import msgspec
 import pytest
 from engine import Bench
 from live import compiled
 
+from lictor.kernel import links
 from lictor.policy.machine import Machine
-from lictor.policy.plan import Plan
+from lictor.policy.plan import AttachKind, Plan
 
 pytestmark = pytest.mark.kernel
 PAUSE = "34"
 
 
-def returning(call: str, argument: str, machine: Machine, name: str) -> Plan:
+MATCHED = '{index: 1, operator: Equal, values: ["4346"]}'
+
+
+def returning(call: str, argument: str, machine: Machine, name: str, selector: str = "") -> Plan:
     spec = f"""
         kprobes:
         - call: {call}
@@ -27,6 +32,8 @@ def returning(call: str, argument: str, machine: Machine, name: str) -> Plan:
           args: [{argument}]
           returnArg: {{index: 0, type: int64}}
         """
+    if selector:
+        spec += f"  selectors: [{{{selector}}}]\n"
     return compiled(spec, machine, name)
 
 
@@ -80,6 +87,31 @@ def test_threads_count_themselves_in_and_out(bench: Bench, machine: Machine) -> 
         bench.reader.losses()  # counts out what was skipped
         # Other processes seek, too; in the end none is under way.
         bench.wait(lambda: waiting(bench, hook) == 0, "calls that are counted out")
+
+
+def test_a_return_is_not_taken_for_one_that_the_kernel_missed(bench: Bench, machine: Machine) -> None:
+    """The next call from the same place, which matches nothing, has its own return."""
+    ways = dict.fromkeys(("fentry", "fexit", "kprobe", "kprobe.multi"), "left out by the test")
+    facts = msgspec.structs.replace(machine.facts, abilities=machine.facts.abilities | ways)
+    wanted = "{index: 1, type: int64}"
+    plan = returning("sys_lseek", wanted, Machine(facts), "seeks", f"matchArgs: [{MATCHED}]")
+    fd = os.open("/dev/null", os.O_RDONLY)
+    bench.read()
+    bench.events.clear()
+    with bench.policy(plan):
+        hook = number_of(bench, "lseek")
+        exits = bench.engine._attachments._calls[AttachKind.SYS_EXIT]
+        program = bench.engine._attachments._common("syscall")
+        exits.link.close()
+        os.lseek(fd, 4346, os.SEEK_SET)  # its return is missed
+        assert waiting(bench, hook) == 1
+        exits.link = links.raw_tracepoint(program, "hook_sys_exit", "sys_exit")
+        os.lseek(fd, 1, os.SEEK_SET)
+        assert waiting(bench, hook) == 0
+        os.lseek(fd, 4346, os.SEEK_SET)
+        bench.read()
+    os.close(fd)
+    assert returned(bench, os.getpid()) == len(bench.events) == 1
 
 
 def test_a_call_that_outlives_its_policy_is_counted_out_of_the_hook_that_has_its_number(

@@ -115,7 +115,7 @@ ATTACKS = (
     Attack("write, by the longer rule", _ALL, _by(_written)),
     Attack("sendfile, by the longer rule", _ALL, _by(_from_a_file)),
     Attack("splice, by the longer rule", _ALL, _by(_from_a_pipe)),
-    Attack("connect by several paths", "network/deny-connect", multipath, host=True),
+    Attack("connect by several paths", "network/deny-connect", multipath, kernels=("6.1", "6.12"), host=True),
     Attack("socket of a protocol by its kind", "network/deny-protocol", protocol_by_kind, kernels=("6.1", "6.12")),
     Attack("datagram that is translated", "network/deny-sendto", translated, ("6.1", "6.12"), Outcome.DETOUR),
     Attack(

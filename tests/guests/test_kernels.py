@@ -9,7 +9,7 @@ from guests.pool import PYTEST, STOCK, Guest
 # Random inputs are tried on the running kernel; here some of them show that the kernel at hand does the same.
 # What is run alone there is left to the running kernel and to `make prove`, which has the time.
 ALONE = [f"--ignore=tests/kernel/test_{what}_alone.py" for what in ("matches", "reads")]
-SUITE = ("env", "LICTOR_EXAMPLES=10", "LICTOR_STARTS=1", *PYTEST, *ALONE, "tests/kernel")
+SUITE = ("env", "LICTOR_EXAMPLES=10", "TEST_STARTS=1", *PYTEST, *ALONE, "tests/kernel")
 
 
 @pytest.mark.parametrize("guest", [Guest(kernel, SUITE) for kernel in STOCK], ids=str)

@@ -40,7 +40,7 @@ def busy() -> Iterator[list[int]]:
             one.wait()
 
 
-@pytest.mark.parametrize("_attempt", range(int(os.environ.get("LICTOR_STARTS", "3"))))
+@pytest.mark.parametrize("_attempt", range(int(os.environ.get("TEST_STARTS", "3"))))
 def test_an_agent_that_starts_on_a_busy_machine(tmp_path: Path, _attempt: int) -> None:
     with busy() as workers:
         agent = RunningAgent(tmp_path)

@@ -127,7 +127,7 @@ ROWS = [
     ),
     Row(
         "fentry, as the policy says",
-        PERMISSION.replace("kprobes:", "fentries:").replace("syscall: false", ""),
+        PERMISSION.replace("kprobes:", "fentries:"),
         read_wanted,
         permission,
         ("fentry",),

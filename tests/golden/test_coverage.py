@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from documents import pairs
 from machines import NAMES, machine
 
 from lictor.catalog.actions import ACTIONS
@@ -34,18 +34,6 @@ PARTS = (
     document.KProbe, document.Tracepoint, document.LsmHook, document.UProbe, document.Usdt, document.ValueList,
     document.Enforcer, document.Option, document.Spec, document.Metadata, document.Policy,
 )  # fmt: skip
-
-
-def pairs(value: Any) -> Iterator[tuple[str, Any]]:
-    """Every key of a document, at any depth, with what it holds; lists one entry at a time."""
-    if isinstance(value, list):
-        for one in value:
-            yield from pairs(one)
-    elif isinstance(value, dict):
-        for key, one in value.items():
-            for item in one if isinstance(one, list) else [one]:
-                yield key, item if isinstance(item, str | int | bool) else None
-            yield from pairs(one)
 
 
 @pytest.fixture(scope="module")

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 import yaml
+from documents import pairs
 from live import Row
 
 from lictor.catalog.capabilities import CAPABILITY_SETS
@@ -25,18 +25,6 @@ ELSEWHERE = {"matchWorkloads"}
 # What a selector does, not what it asks; the first name is one and the last is not the kernel's.
 NO_CONDITIONS = {"label", "matchActions", "matchReturnActions", "macros"}
 LATER = {"uprobes", "usdts"}
-
-
-def pairs(value: Any) -> Iterator[tuple[str, Any]]:
-    """Every key of a document, at any depth, with what it holds; lists one entry at a time."""
-    if isinstance(value, list):
-        for one in value:
-            yield from pairs(one)
-    elif isinstance(value, dict):
-        for key, one in value.items():
-            for item in one if isinstance(one, list) else [one]:
-                yield key, item if isinstance(item, str | int | bool) else None
-            yield from pairs(one)
 
 
 @pytest.fixture(scope="module")

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from lictor.kernel.arrays import string_key
 from lictor.kernel.maps import Map
 from lictor.policy.plan import OperandSet, SetKind
 from lictor.sensors.store import Store
 
+Member = TypeVar("Member", bytes, tuple[int, int])
 _MEMBER, _MARK = 1, 2  # enum string_mark
 _SIGN = 1 << 63
 _MASK = (1 << 64) - 1
@@ -163,41 +165,34 @@ def search_marks(texts: list[bytes], lengths: list[int], at_end: bool) -> dict[b
     def part(text: bytes, length: int) -> bytes:
         return text[len(text) - length :] if at_end else text[:length]
 
-    marks = dict.fromkeys(texts, _MEMBER)
-    whole = set(texts)
-    for text in texts:
-        low, high = 0, len(lengths)
-        while low < high:
-            middle = (low + high) // 2
-            if lengths[middle] > len(text):
-                high = middle
-                continue
-            mark = part(text, lengths[middle])
-            if mark not in marks:
-                known = any(part(mark, one) in whole for one in lengths[:middle])
-                marks[mark] = _MEMBER if known else _MARK
-            low = middle + 1
-    return marks
+    return _marks([(text, len(text)) for text in texts], lengths, part)
 
 
 def network_marks(networks: Iterable[tuple[int, int]], lengths: list[int], bits: int) -> dict[tuple[int, int], int]:
     """The same for networks of addresses with so many bits (bpf/match/networks.h)."""
 
-    def part(address: int, length: int) -> tuple[int, int]:
-        return address >> bits - length << bits - length, length
+    def part(network: tuple[int, int], length: int) -> tuple[int, int]:
+        return network[0] >> bits - length << bits - length, length
 
-    whole = {part(address, length) for address, length in networks}
-    marks = dict.fromkeys(sorted(whole), _MEMBER)
-    for address, length in whole:
+    return _marks(sorted({(part(one, one[1]), one[1]) for one in networks}), lengths, part)
+
+
+def _marks(
+    members: list[tuple[Member, int]], lengths: list[int], part: Callable[[Member, int], Member]
+) -> dict[Member, int]:
+    """`members` with their lengths; `part` gives the part of a member that has a length."""
+    marks = {member: _MEMBER for member, _ in members}
+    whole = set(marks)
+    for member, length in members:
         low, high = 0, len(lengths)
         while low < high:
             middle = (low + high) // 2
             if lengths[middle] > length:
                 high = middle
                 continue
-            mark = part(address, lengths[middle])
+            mark = part(member, lengths[middle])
             if mark not in marks:
-                known = any(part(address, one) in whole for one in lengths[:middle])
+                known = any(part(mark, one) in whole for one in lengths[:middle])
                 marks[mark] = _MEMBER if known else _MARK
             low = middle + 1
     return marks

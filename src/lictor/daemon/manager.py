@@ -11,25 +11,24 @@ import itertools
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from lictor import log
 from lictor.api.ports import (
     STATIC_DOMAIN,
-    ActionCounters,
-    HookState,
-    HookStatus,
     NoSuchPolicyError,
     PolicyExistsError,
     PolicyState,
     PolicyStatus,
     SelectorCounters,
 )
+from lictor.daemon.backend import Backend, Fares
 from lictor.daemon.persist import Kept, Store
+from lictor.daemon.statements import counters_of, hooks_of, state_of, told_of
 from lictor.errors import LictorError
-from lictor.policy.plan import ActionKind, Enforcement, Hook, Mode, Plan, Rule
+from lictor.policy.plan import Mode, Plan
 
 if TYPE_CHECKING:
     from lictor.policy.compile import Compiled
@@ -38,89 +37,6 @@ if TYPE_CHECKING:
 _log = log.get("policies")
 _DEAD = (PolicyState.LOAD_ERROR, PolicyState.SKIPPED)
 _IN_FORCE = (PolicyState.ENABLED, PolicyState.PARTIALLY_ENABLED)
-_KIND = {"lsmhooks": "lsm", "fentries": "fentry"}  # of the others the section without its s
-
-
-class Counts(Protocol):
-    """What a selector of a loaded policy counted, as far as it is shown here."""
-
-    @property
-    def hook(self) -> int: ...  # its place among the plan's hooks
-
-    @property
-    def selector(self) -> int: ...  # its place among the hook's rules
-
-    @property
-    def matches(self) -> int: ...
-
-    @property
-    def posts(self) -> int: ...
-
-    @property
-    def limited(self) -> int: ...
-
-    @property
-    def dropped(self) -> int: ...
-
-    @property
-    def monitored(self) -> int: ...
-
-    @property
-    def failed_reads(self) -> int: ...
-
-    @property
-    def hook_ns(self) -> int: ...
-
-
-class Totals(Protocol):
-    """What is counted for a loaded policy as a whole."""
-
-    @property
-    def failed_reads(self) -> int: ...
-
-    @property
-    def unjoined(self) -> int: ...
-
-
-class Fares(Protocol):
-    """How the enforcing actions of a loaded policy fare. `until`: boot time in ns, as in `Backend.set_mode`."""
-
-    @property
-    def mode(self) -> Mode: ...
-
-    @property
-    def suspended(self) -> bool: ...
-
-    @property
-    def overwritten(self) -> int: ...
-
-    @property
-    def unused(self) -> int: ...
-
-    @property
-    def until(self) -> int: ...
-
-
-class Backend(Protocol):
-    """The compiler for this machine and the kernel half. Called from other threads, one call at a time."""
-
-    def compile(self, text: bytes, file: str) -> Compiled: ...
-
-    def load(self, plan: Plan) -> None: ...
-
-    def replace(self, plan: Plan) -> None: ...
-
-    def unload(self, namespace: str, name: str) -> None: ...
-
-    def set_mode(self, namespace: str, name: str, mode: Mode, until: int, after: Mode) -> None: ...
-
-    def enforcement(self, namespace: str, name: str) -> Fares: ...
-
-    def statistics(self, namespace: str, name: str) -> Sequence[Counts]: ...
-
-    def counts(self, namespace: str, name: str) -> Totals: ...
-
-    def memory(self, namespace: str, name: str) -> int: ...
 
 
 @dataclass(slots=True)
@@ -322,7 +238,7 @@ class Manager:
         except BaseException as error:
             entry.state, entry.error = PolicyState.LOAD_ERROR, str(error)
             raise
-        entry.state = _state(entry.plan)
+        entry.state = state_of(entry.plan)
         _log.info("the policy %s is in force", _shown(entry))
 
     async def _unload(self, entry: _Entry, then: PolicyState) -> None:
@@ -340,7 +256,7 @@ class Manager:
             raise _findings(compiled, entry.name)
         if found.loaded:
             await asyncio.to_thread(self._backend.replace, compiled.plan)
-            found.state = _state(compiled.plan)
+            found.state = state_of(compiled.plan)
         # A mode that was set at run time was the old one's.
         found.plan, found.text, found.error, found.mode = compiled.plan, entry.text, "", None
         _log.info("the policy %s is replaced", _shown(entry))
@@ -376,10 +292,10 @@ class Manager:
             domain=entry.domain,
             state=entry.state,
             mode=fares.mode if fares is not None else plan.mode if plan is not None else None,
-            info=_told(plan, fares) if plan is not None else "",
+            info=told_of(plan, fares) if plan is not None else "",
             error=entry.error,
             kernel_memory=self._memory(entry),
-            hooks=_hooks(plan, entry.loaded) if plan is not None else (),
+            hooks=hooks_of(plan, entry.loaded) if plan is not None else (),
             selectors=entry.counters if entry.loaded else (),
             failed_reads=entry.failed_reads if entry.loaded else 0,
             unjoined=entry.unjoined if entry.loaded else 0,
@@ -409,94 +325,8 @@ class Manager:
         except LictorError:  # it went while we asked
             entry.counters = ()
             return
-        entry.counters = [_counters(plan.hooks[row.hook], row) for row in rows]
+        entry.counters = [counters_of(plan.hooks[row.hook], row) for row in rows]
         entry.failed_reads, entry.unjoined = totals.failed_reads, totals.unjoined
-
-
-def hook_name(hook: Hook) -> str:
-    """`kprobe:tcp_connect`, as the reference has it."""
-    return f"{_KIND.get(hook.section, hook.section.removesuffix('s'))}:{hook.function}"
-
-
-def _counters(hook: Hook, row: Counts) -> SelectorCounters:
-    rule = hook.rules[row.selector] if hook.rules else Rule(index=0)
-    return SelectorCounters(
-        hook_name(hook),
-        hook.index,
-        rule.index,
-        rule.label,
-        _actions(rule, row),
-        row.limited,
-        row.dropped,
-        row.failed_reads,
-        row.matches,
-        row.hook_ns,
-    )
-
-
-def _actions(rule: Rule, row: Counts) -> ActionCounters:
-    """Each enforcing action of a match either ran or was only counted."""
-    kinds = {action.kind for action in (*rule.actions, *rule.return_actions)}
-    ran = row.matches - row.monitored
-
-    def both(*wanted: ActionKind) -> tuple[int, int]:
-        return (ran, row.monitored) if kinds & set(wanted) else (0, 0)
-
-    signal, override = both(ActionKind.SIGKILL, ActionKind.SIGNAL), both(ActionKind.OVERRIDE)
-    notify, put = both(ActionKind.NOTIFY_ENFORCER), both(ActionKind.SET)
-    silent = row.matches if ActionKind.NO_POST in kinds else 0
-    return ActionCounters(row.posts, *signal, *override, *notify, *put, silent)
-
-
-def _hooks(plan: Plan, loaded: bool) -> tuple[HookStatus, ...]:
-    """One status per hook of the policy's text; a list of functions is one of them."""
-    groups: dict[tuple[str, int], list[Hook]] = {}
-    for hook in plan.hooks:
-        groups.setdefault((hook.section, hook.index), []).append(hook)
-    found = []
-    for (section, index), hooks in groups.items():
-        missing = sum(hook.missing for hook in hooks)
-        state = HookState.LOADED if loaded else HookState.UNSPECIFIED
-        if missing:
-            state = HookState.CALL_NOT_FOUND if missing == len(hooks) else HookState.PARTIAL_CALL_NOT_FOUND
-        names = [hook_name(hook) for hook in hooks[:_SHOWN]]
-        more = f" and {len(hooks) - _SHOWN} more" if len(hooks) > _SHOWN else ""
-        found.append(HookStatus(section, index, state, ", ".join(names) + more))
-    return tuple(found)
-
-
-_SHOWN = 4
-
-
-def _state(plan: Plan) -> PolicyState:
-    missing = any(hook.missing for hook in plan.hooks)
-    return PolicyState.PARTIALLY_ENABLED if missing else PolicyState.ENABLED
-
-
-def _told(plan: Plan, fares: Fares | None) -> str:
-    """What is to be known of a policy's enforcement."""
-    suspended = fares is not None and fares.suspended
-    told = [_promises(plan, suspended)]
-    if suspended:
-        told.insert(0, "suspended: it denied more than its trial period allows; set its mode again to go on")
-    if fares is not None and fares.until:
-        seconds = (fares.until - time.clock_gettime_ns(time.CLOCK_BOOTTIME)) // 1_000_000_000
-        told.insert(0, f"mode {fares.mode.value} for {max(seconds, 0)} s more")
-    if fares is not None and fares.overwritten + fares.unused:
-        told.append(f"notifications missed: {fares.overwritten} overwritten, {fares.unused} without action")
-    return "; ".join(one for one in told if one)
-
-
-def _promises(plan: Plan, suspended: bool) -> str:
-    """What enforcement guarantees, hook by hook."""
-    now = ", suspended" if suspended else ""
-    promises = [(hook_name(hook), hook.enforcement) for hook in plan.hooks]
-    said = (f"{name}: {one.guarantee.value}{now}{_around(one)}" for name, one in promises if one is not None)
-    return "; ".join(dict.fromkeys(said))
-
-
-def _around(promise: Enforcement) -> str:
-    return f" (around it: {', '.join(promise.bypasses)})" if promise.bypasses else ""
 
 
 def _as_text(found: Sequence[Diagnostic]) -> list[str]:
